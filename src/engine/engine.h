@@ -1,0 +1,127 @@
+/* engine: many requests over one model by continuous batching.
+ *
+ * The caller drives: engine_submit adds requests, engine_step runs one step of the model for whatever
+ * is scheduled and hands out what became known. All calls come from one thread at a time (a server
+ * puts the engine on a thread of its own). Memory is planned before anything is allocated; steps
+ * allocate nothing.
+ *
+ * Promise: the same prompt, parameters and seed give the same tokens whatever else is in the batch,
+ * however the prompt is chunked, and whether or not its prefix was cached or the request was preempted.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/str.h"
+#include "engine/sampling_params.h"
+#include "model/llama.h"
+#include "text/tokenizer.h"
+
+struct engine;
+
+struct engine_options {          /* 0 = the default in brackets; vLLM's names */
+    int32_t max_model_len;       /* [the checkpoint's, reduced to what memory holds] */
+    int32_t max_num_seqs;        /* [256 or fewer by memory] */
+    int32_t max_num_batched_tokens; /* tokens of one step [512 on a CPU] */
+    int32_t block_size;          /* tokens of one kv block [16]; a power of two */
+    size_t kv_cache_memory_bytes; /* [a share of free memory, capped by max_num_seqs * max_model_len] */
+    enum dtype kv_cache_dtype;   /* DTYPE_NONE = f32 for f32 weights, else f16 */
+    bool disable_prefix_caching;
+    int32_t threads;             /* [all processors] */
+    const char *isa;             /* [auto] see op_table_init */
+    uint64_t seed;               /* base of the seeds drawn for requests that bring none */
+    const token_id *eos_ids;     /* the checkpoint's end-of-sequence ids (generation_config, config) */
+    size_t n_eos_ids;
+};
+
+/* What an engine with these options would take, computed without allocating. */
+struct engine_memory_plan {
+    size_t weights_bytes;   /* mapped from the files, shared page cache */
+    size_t kv_cache_bytes;
+    size_t workspace_bytes;
+    size_t logits_bytes;
+    size_t bookkeeping_bytes;
+    size_t total_bytes;
+    size_t available_bytes; /* of the machine, cgroup limit considered */
+    int64_t kv_blocks;
+    int64_t kv_bytes_per_token;
+    struct engine_options options; /* every 0 replaced by the value chosen */
+};
+status engine_plan_memory(const struct llama_config *, enum dtype weights, size_t weights_bytes,
+                          const struct engine_options *, struct engine_memory_plan *,
+                          struct error *err);
+
+/* Borrows model and tokenizer (tokenizer NULL: no text, no stop strings). */
+status engine_create(struct engine **, const struct llama_model *, const struct tokenizer *,
+                     const struct engine_options *, struct error *err);
+void engine_destroy(struct engine *);
+const struct engine_memory_plan *engine_plan(const struct engine *);
+
+struct engine_request {
+    const token_id *prompt; /* copied */
+    size_t n_prompt;
+    struct sampling_params params; /* everything it points to is copied */
+    int32_t priority;              /* lower first; equal: first come first served */
+    void *user;                    /* handed back with every output */
+};
+/* STATUS_INVALID for bad fields or a prompt that cannot fit max_model_len (numbers in the message);
+ * *id identifies the request in outputs and cancel. */
+status engine_submit(struct engine *, const struct engine_request *, uint64_t *id,
+                     struct error *err);
+/* Takes effect before the next step; the request's last output has finish reason CANCELLED. Unknown
+ * or finished ids are ignored. */
+void engine_cancel(struct engine *, uint64_t id);
+
+enum finish_reason {
+    FINISH_NONE,      /* still running */
+    FINISH_STOP,      /* eos, stop id, stop sequence or stop string */
+    FINISH_LENGTH,    /* max_tokens or max_model_len */
+    FINISH_CANCELLED,
+    FINISH_ERROR,     /* this request alone failed; see error */
+};
+
+struct token_logprob {
+    token_id id;
+    float logprob;
+    int32_t rank; /* 1 = most likely */
+};
+
+/* One completion's progress after a step. Pointers are valid until the next engine call. */
+struct engine_output {
+    uint64_t id;
+    void *user;
+    int32_t index;              /* which of the n completions (beams: rank, all at the end) */
+    const token_id *tokens;     /* new tokens */
+    size_t n_tokens;
+    struct str text;            /* new text, whole characters; text that might be the beginning of a
+                                   stop string is held back until that is decided */
+    const struct token_logprob *logprobs; /* per new token: the chosen one, then the best ones */
+    size_t logprobs_per_token;  /* 0 when not asked for */
+    const struct token_logprob *prompt_logprobs; /* once, with the first output of index 0 */
+    size_t n_prompt_logprobs, prompt_logprobs_per_token;
+    enum finish_reason finish;
+    token_id stop_token;        /* the id that stopped it, or TOKEN_NONE */
+    struct str stop_string;     /* the stop string that matched, or empty */
+    double cumulative_logprob;
+    const struct error *error;  /* with FINISH_ERROR */
+    int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens;
+};
+typedef void engine_on_output(void *argument, const struct engine_output *);
+
+/* Runs one step. Calls on_output for every completion that has something new. *more is false when
+ * nothing is left to do. A returned error means the engine itself cannot go on; a request's own failure
+ * comes as its output. */
+status engine_step(struct engine *, engine_on_output *, void *argument, bool *more,
+                   struct error *err);
+
+struct engine_stats {
+    int64_t n_running, n_waiting, n_preemptions, n_steps;
+    int64_t n_prompt_tokens, n_generated_tokens, n_prefix_queries, n_prefix_hits; /* in tokens */
+    int64_t kv_blocks_used, kv_blocks_total;
+};
+void engine_get_stats(const struct engine *, struct engine_stats *);
+
+#endif

@@ -1,0 +1,93 @@
+/* llama: the Llama architecture (Touvron et al. 2023, arXiv:2302.13971; Dubey et al. 2024,
+ * arXiv:2407.21783) over the operation table. One forward pass for prefill and decode, one sequence or
+ * many.
+ */
+#ifndef MODEL_LLAMA_H
+#define MODEL_LLAMA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "data/json.h"
+#include "data/safetensors.h"
+#include "model/rope.h"
+#include "op/op.h"
+#include "tensor/tensor.h"
+
+struct llama_config {
+    int64_t vocab_size;              /* V */
+    int64_t hidden_size;             /* D */
+    int64_t intermediate_size;       /* F */
+    int64_t num_hidden_layers;       /* L */
+    int64_t num_attention_heads;     /* H */
+    int64_t num_key_value_heads;     /* KH */
+    int64_t head_dim;                /* HD */
+    int64_t max_position_embeddings;
+    float rms_norm_eps;
+    bool tie_word_embeddings;
+    bool attention_bias;
+    bool mlp_bias;
+    struct rope_config rope;
+};
+
+/* From a parsed config.json. Refuses other architectures, inconsistent widths and sizes that cannot be
+ * real, naming the field. */
+status llama_config_parse(struct llama_config *, const struct json *config, const char *source,
+                          struct error *err);
+
+/* Weights, views into the checkpoint's map. One list generates the struct, the binding and the names:
+ * see llama_weights.h. */
+struct llama_model;
+
+/* Borrows `checkpoint`, which must outlive the model. Every tensor's name, type and shape is checked
+ * before the model is made. */
+status llama_model_create(struct llama_model **, const struct llama_config *,
+                          const struct safetensors *checkpoint, struct error *err);
+void llama_model_destroy(struct llama_model *);
+const struct llama_config *llama_model_config(const struct llama_model *);
+enum dtype llama_model_weight_dtype(const struct llama_model *); /* of the projections */
+
+/* Paged key/value cache: L layers, each K and V (n_blocks, KH, block_tokens, HD). */
+struct llama_kv_cache {
+    enum dtype dtype; /* F32, F16 or BF16 */
+    int64_t n_blocks;
+    int64_t block_tokens; /* a power of two */
+    void *data;           /* one allocation: layer-major, K then V; owned by whoever allocated it */
+};
+size_t llama_kv_cache_bytes(const struct llama_config *, enum dtype, int64_t n_blocks,
+                            int64_t block_tokens);
+
+/* A step: T tokens of B sequences, prefill chunks and decodes mixed. All arrays are borrowed. */
+struct llama_step {
+    int64_t n_tokens;              /* T */
+    int64_t n_sequences;           /* B */
+    const int32_t *tokens;         /* (T) */
+    const int32_t *positions;      /* (T) */
+    const int32_t *rope_lengths;   /* (T): the sequence length that length-dependent rope kinds (dynamic,
+                                      longrope) see for this token; ignored by the others */
+    const int32_t *kv_slots;       /* (T): block * block_tokens + offset */
+    const int32_t *query_start;    /* (B + 1) */
+    const int32_t *kv_lengths;     /* (B) */
+    const int32_t *block_tables;   /* (B, max_blocks) */
+    int64_t max_blocks;
+    int64_t n_logit_rows;          /* R */
+    const int32_t *logit_rows;     /* (R): indices into the step's tokens */
+};
+
+/* Buffers of one step, carved from one allocation. */
+struct llama_limits {
+    int64_t max_tokens;     /* T of any step */
+    int64_t max_logit_rows; /* R of any step */
+    int n_threads;
+};
+size_t llama_workspace_bytes(const struct llama_config *, const struct llama_limits *);
+
+/* Runs the step: writes the new keys and values into the cache and logits (R, V) f32.
+ * `workspace`: 64-byte aligned, llama_workspace_bytes. Everything in `step` is checked first;
+ * on failure the cache's slots of this step are undefined, all else is unchanged. */
+status llama_forward(const struct llama_model *, const struct op_table *, struct thread_pool *,
+                     const struct llama_limits *, void *workspace, struct llama_kv_cache *,
+                     const struct llama_step *, float *logits, struct error *err);
+
+#endif
