@@ -1,18 +1,20 @@
 /* op: the operations a Llama-architecture model is made of.
  *
- * One contract, several bodies. `struct op_table` holds one function per operation; op_table_init fills
- * it with the reference bodies (op/ref) and overrides those for which this machine has a better one.
- * Callers use the op_* functions below: they check shapes, types and aliasing once, for all bodies, and
- * then call the table. Bodies validate nothing.
+ * One contract, several bodies. `struct op_table` holds one function per operation; op_table_init
+ * fills it with the reference bodies (op/ref) and overrides those for which this machine has a
+ * better one. Callers use the op_* functions below: they check shapes, types and aliasing once, for
+ * all bodies, and then call the table. Bodies validate nothing.
  *
- * Letters: T tokens of a step, B sequences of a step, D model width, H query heads, KH key/value heads,
- * HD head width, F feed-forward width, V vocabulary, K input width, N output width.
+ * Letters: T tokens of a step, B sequences of a step, D model width, H query heads, KH key/value
+ * heads, HD head width, F feed-forward width, V vocabulary, K input width, N output width.
  *
- * Determinism: the value computed for one token depends on that token's inputs only, never on T, on its
- * place in the step or on the number of threads. Reductions have one order, stated by the body.
+ * Determinism: the value computed for one token depends on that token's inputs only, never on T, on
+ * its place in the step or on the number of threads. Reductions have one order, stated by the body.
  *
- * Activations are f32 on the CPU; weights keep their file's type. Everything is row-major contiguous
- * unless said otherwise. Nothing here allocates; scratch comes from struct op_context.
+ * Activations are f32 on the CPU; weights keep their file's type. Everything is row-major
+ * contiguous unless said otherwise, and data is aligned to its element. T may be 0 (nothing
+ * happens); every other extent is at least 1. Nothing here allocates; scratch comes from struct
+ * op_context.
  */
 #ifndef OP_OP_H
 #define OP_OP_H
@@ -61,24 +63,26 @@ struct op_linear {
 
 /* Rotary embedding in the "rotate half" pairing of Hugging Face checkpoints, and the cache write:
  *   for j < HD/2:  y[j] = x[j]*cos[t,j] - x[j+HD/2]*sin[t,j];  y[j+HD/2] = x[j+HD/2]*cos + x[j]*sin
- *   q (T, H, HD) f32 rotated in place; k (T, KH, HD) f32 in, rotated into the cache; v (T, KH, HD) f32
- *   cos, sin (T, HD/2) f32, attention scaling factor already multiplied in
- *   slots (T) i32: block * block_tokens + offset within the block; unique within a step
- *   k_cache, v_cache (n_blocks, KH, block_tokens, HD) f32|f16|bf16, written at the slots only
- * Su et al. 2021, arXiv:2104.09864. */
+ *   q (T, H, HD) f32 rotated in place; k (T, KH, HD) f32 in, rotated into the cache; v (T, KH, HD)
+ * f32 cos, sin (T, HD/2) f32, attention scaling factor already multiplied in slots (T) i32: block *
+ * block_tokens + offset within the block, each inside the cache (checked), unique within a step
+ * (the caller's promise: two tokens on one slot would race) k_cache, v_cache (n_blocks, KH,
+ * block_tokens, HD), both f32|f16|bf16 (the same), written at the slots only, rounded to nearest
+ * even; HD even, at most OP_HEAD_MAX Su et al. 2021, arXiv:2104.09864. */
+enum { OP_HEAD_MAX = 1024 };
 struct op_rope_kv {
     struct tensor q, k, v, cos, sin, slots, k_cache, v_cache;
 };
 
 /* Causal attention of a step over the paged cache. Sequence b owns the query rows
- * [query_start[b], query_start[b+1]) of q; its last query row stands at position kv_lengths[b] - 1, and
- * the query at position p attends to the cached positions 0..p.
- *   out, q (T, H, HD) f32, no aliasing; H % KH == 0, query head h reads kv head h / (H / KH)
- *   k_cache, v_cache as above; block_tables (B, max_blocks) i32, row b holds ceil(kv_length/block_tokens)
- *   valid blocks; query_start (B + 1) i32; kv_lengths (B) i32
- *   out = softmax(scale * q k^T) v, online softmax over whole blocks in order of position
- *   (Milakov & Gimelshein 2018, arXiv:1805.02867; Kwon et al. 2023, arXiv:2309.06180), so that chunked
- *   prefill, decode and any batch give the same bits. */
+ * [query_start[b], query_start[b+1]) of q; its last query row stands at position kv_lengths[b] - 1,
+ * and the query at position p attends to the cached positions 0..p. out, q (T, H, HD) f32, no
+ * aliasing; H % KH == 0, query head h reads kv head h / (H / KH) k_cache, v_cache as above;
+ * block_tables (B, max_blocks) i32, row b holds ceil(kv_length/block_tokens) valid blocks (checked;
+ * entries beyond are not read); query_start (B + 1) i32 from 0 to T, not decreasing; kv_lengths (B)
+ * i32, at least the sequence's number of queries out = softmax(scale * q k^T) v, online softmax
+ * over whole blocks in order of position (Milakov & Gimelshein 2018, arXiv:1805.02867; Kwon et al.
+ * 2023, arXiv:2309.06180), so that chunked prefill, decode and any batch give the same bits. */
 struct op_attention {
     struct tensor out, q, k_cache, v_cache, block_tables, query_start, kv_lengths;
     float scale;
@@ -106,16 +110,16 @@ struct op_table {
     void (*gather_rows)(const struct op_context *, const struct op_gather_rows *);
 };
 
-/* Fills the table for this machine. `isa` forces a lower set: "ref", "avx2", "avx512", "avx512bf16",
- * "neon", or NULL / "auto" for the best. STATUS_UNSUPPORTED, naming what the machine has, when it lacks
- * the set asked for. */
+/* Fills the table for this machine. `isa` forces a lower set: "ref", "avx2", "avx512",
+ * "avx512bf16", "neon", or NULL / "auto" for the best. STATUS_UNSUPPORTED, naming what the machine
+ * has, when it lacks the set asked for. */
 status op_table_init(struct op_table *, const char *isa, struct error *err);
 
 /* Scratch that any call needs for steps of at most max_tokens tokens and widths up to max_width. */
 size_t op_scratch_bytes(int64_t max_tokens, int64_t max_width, int n_threads);
 
-/* STATUS_INVALID, naming operation, argument, got and expected, when a shape, type or index is wrong;
- * nothing is written then. Thread-safe for distinct contexts. */
+/* STATUS_INVALID, naming operation, argument, got and expected, when a shape, type or index is
+ * wrong; nothing is written then. Thread-safe for distinct contexts. */
 status op_embedding(const struct op_context *, const struct op_embedding *, struct error *);
 status op_rms_norm(const struct op_context *, const struct op_rms_norm *, struct error *);
 status op_linear(const struct op_context *, const struct op_linear *, struct error *);

@@ -1,0 +1,253 @@
+#include "op/op.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "op/op_check.h"
+
+#define SHAPE(...) ((const int64_t[]){__VA_ARGS__})
+
+/* The extent of a dimension that other arguments are compared with: 0 when the tensor has no such
+ * dimension, which its own check then reports. */
+static int64_t extent(const struct tensor *t, int dimension)
+{
+    return dimension < t->n_dims ? t->shape[dimension] : 0;
+}
+
+/* T may be 0; an extent read from a tensor is otherwise at least 1. */
+static int64_t any_if_bad(int64_t n)
+{
+    return n < 1 ? OP_ANY : n;
+}
+
+status op_embedding(const struct op_context *context, const struct op_embedding *op,
+                    struct error *err)
+{
+    const char *const name = "embedding";
+    int64_t n_tokens = extent(&op->ids, 0);
+    TRY(op_check_tensor(name, "ids", &op->ids, OP_I32, 1, SHAPE(n_tokens < 0 ? OP_ANY : n_tokens),
+                        err));
+    TRY(op_check_tensor(name, "table", &op->table, OP_WEIGHT, 2, SHAPE(OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, SHAPE(n_tokens, op->table.shape[1]),
+                        err));
+    TRY(op_check_indices(name, "ids", &op->ids, op->table.shape[0], err));
+    TRY(op_check_apart(name, "out", &op->out, "table", &op->table, err));
+    if (n_tokens > 0) context->table->embedding(context, op);
+    return STATUS_OK;
+}
+
+status op_rms_norm(const struct op_context *context, const struct op_rms_norm *op,
+                   struct error *err)
+{
+    const char *const name = "rms_norm";
+    int64_t n_tokens = extent(&op->residual, 0), width = any_if_bad(extent(&op->residual, 1));
+    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
+    TRY(op_check_tensor(name, "residual", &op->residual, OP_F32, 2, shape, err));
+    if (tensor_is_present(&op->delta)) {
+        TRY(op_check_tensor(name, "delta", &op->delta, OP_F32, 2, shape, err));
+        TRY(op_check_apart(name, "delta", &op->delta, "residual", &op->residual, err));
+    }
+    TRY(op_check_tensor(name, "weight", &op->weight, OP_WEIGHT, 1, SHAPE(width), err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, shape, err));
+    TRY(op_check_apart(name, "out", &op->out, "residual", &op->residual, err));
+    if (!(op->epsilon >= 0) || !isfinite(op->epsilon))
+        return error_set(err, STATUS_INVALID, "%s: epsilon is %g, expected a finite number >= 0",
+                         name, (double)op->epsilon);
+    if (n_tokens > 0) context->table->rms_norm(context, op);
+    return STATUS_OK;
+}
+
+static status check_projection(const struct op_linear *op, int i, int64_t n_tokens, int64_t width,
+                               struct error *err)
+{
+    const char *const name = "linear";
+    char weight[24], bias[24], out[24];
+    snprintf(weight, sizeof weight, "weights[%d]", i);
+    snprintf(bias, sizeof bias, "biases[%d]", i);
+    snprintf(out, sizeof out, "outs[%d]", i);
+    TRY(op_check_tensor(name, weight, &op->weights[i], OP_WEIGHT, 2, SHAPE(OP_ANY, width), err));
+    int64_t n_rows = op->weights[i].shape[0];
+    if (tensor_is_present(&op->biases[i]))
+        TRY(op_check_tensor(name, bias, &op->biases[i], OP_WEIGHT, 1, SHAPE(n_rows), err));
+    TRY(op_check_tensor(name, out, &op->outs[i], OP_F32, 2, SHAPE(n_tokens, n_rows), err));
+    TRY(op_check_apart(name, out, &op->outs[i], "x", &op->x, err));
+    TRY(op_check_apart(name, out, &op->outs[i], weight, &op->weights[i], err));
+    for (int j = 0; j < i; j++) {
+        char other[24];
+        snprintf(other, sizeof other, "outs[%d]", j);
+        TRY(op_check_apart(name, out, &op->outs[i], other, &op->outs[j], err));
+    }
+    return STATUS_OK;
+}
+
+static status check_scratch(const char *name, const struct op_context *context, int64_t n_tokens,
+                            int64_t width, struct error *err)
+{
+    size_t need = op_scratch_bytes(n_tokens, width, thread_pool_size(context->threads));
+    if (!context->scratch || context->scratch_bytes < need)
+        return error_set(err, STATUS_INVALID, "%s: scratch is %zu bytes, expected %zu", name,
+                         context->scratch ? context->scratch_bytes : 0, need);
+    if ((uintptr_t)context->scratch % 64 != 0)
+        return error_set(err, STATUS_INVALID,
+                         "%s: scratch is at %p, expected an address aligned to 64 bytes", name,
+                         context->scratch);
+    return STATUS_OK;
+}
+
+status op_linear(const struct op_context *context, const struct op_linear *op, struct error *err)
+{
+    const char *const name = "linear";
+    if (op->n_projections < 1 || op->n_projections > OP_LINEAR_MAX)
+        return error_set(err, STATUS_INVALID, "%s: n_projections is %d, expected 1 to %d", name,
+                         op->n_projections, OP_LINEAR_MAX);
+    int64_t n_tokens = extent(&op->x, 0);
+    TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2,
+                        SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, OP_ANY), err));
+    int64_t width = op->x.shape[1];
+    for (int i = 0; i < op->n_projections; i++)
+        TRY(check_projection(op, i, n_tokens, width, err));
+    TRY(check_scratch(name, context, n_tokens, width, err));
+    if (n_tokens > 0) context->table->linear(context, op);
+    return STATUS_OK;
+}
+
+static status check_head_width(const char *name, int64_t width, int64_t multiple, struct error *err)
+{
+    if (width <= OP_HEAD_MAX && width % multiple == 0) return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "%s: head width is %" PRId64 ", expected %sat most %d",
+                     name, width, multiple == 2 ? "an even number of " : "", OP_HEAD_MAX);
+}
+
+status op_rope_kv(const struct op_context *context, const struct op_rope_kv *op, struct error *err)
+{
+    const char *const name = "rope_kv";
+    int64_t n_tokens = extent(&op->q, 0);
+    if (n_tokens < 0) n_tokens = OP_ANY;
+    TRY(op_check_tensor(name, "q", &op->q, OP_F32, 3, SHAPE(n_tokens, OP_ANY, OP_ANY), err));
+    int64_t width = op->q.shape[2];
+    TRY(check_head_width(name, width, 2, err));
+    TRY(op_check_tensor(name, "k", &op->k, OP_F32, 3, SHAPE(n_tokens, OP_ANY, width), err));
+    int64_t n_kv_heads = op->k.shape[1];
+    TRY(op_check_tensor(name, "v", &op->v, OP_F32, 3, SHAPE(n_tokens, n_kv_heads, width), err));
+    TRY(op_check_tensor(name, "cos", &op->cos, OP_F32, 2, SHAPE(n_tokens, width / 2), err));
+    TRY(op_check_tensor(name, "sin", &op->sin, OP_F32, 2, SHAPE(n_tokens, width / 2), err));
+    TRY(op_check_tensor(name, "k_cache", &op->k_cache, OP_WEIGHT, 4,
+                        SHAPE(OP_ANY, n_kv_heads, OP_ANY, width), err));
+    int64_t n_blocks = op->k_cache.shape[0], block_tokens = op->k_cache.shape[2];
+    TRY(op_check_tensor(name, "v_cache", &op->v_cache, 1 << op->k_cache.dtype, 4, op->k_cache.shape,
+                        err));
+    TRY(op_check_apart(name, "k_cache", &op->k_cache, "v_cache", &op->v_cache, err));
+    TRY(op_check_apart(name, "q", &op->q, "k", &op->k, err));
+    TRY(op_check_apart(name, "q", &op->q, "v", &op->v, err));
+    TRY(op_check_tensor(name, "slots", &op->slots, OP_I32, 1, SHAPE(n_tokens), err));
+    TRY(op_check_indices(name, "slots", &op->slots, n_blocks * block_tokens, err));
+    if (n_tokens > 0) context->table->rope_kv(context, op);
+    return STATUS_OK;
+}
+
+/* query_start, kv_lengths and the part of block_tables that will be read. */
+static status check_sequences(const struct op_attention *op, int64_t n_tokens, struct error *err)
+{
+    const char *const name = "attention";
+    int64_t n_sequences = op->kv_lengths.shape[0], max_blocks = op->block_tables.shape[1];
+    int64_t n_blocks = op->k_cache.shape[0], block_tokens = op->k_cache.shape[2];
+    const int32_t *query_start = op->query_start.data, *kv_lengths = op->kv_lengths.data;
+    const int32_t *table = op->block_tables.data;
+    if (query_start[0] != 0)
+        return error_set(err, STATUS_INVALID, "%s: query_start[0] is %" PRId32 ", expected 0", name,
+                         query_start[0]);
+    for (int64_t b = 0; b < n_sequences; b++) {
+        int64_t n_queries = (int64_t)query_start[b + 1] - query_start[b];
+        if (n_queries < 0)
+            return error_set(err, STATUS_INVALID,
+                             "%s: query_start[%" PRId64 "] is %" PRId32
+                             ", expected at least %" PRId32,
+                             name, b + 1, query_start[b + 1], query_start[b]);
+        int64_t needed = (kv_lengths[b] + block_tokens - 1) / block_tokens;
+        if (kv_lengths[b] < n_queries || needed > max_blocks)
+            return error_set(err, STATUS_INVALID,
+                             "%s: kv_lengths[%" PRId64 "] is %" PRId32 ", expected %" PRId64
+                             " (its queries) to %" PRId64 " (its blocks)",
+                             name, b, kv_lengths[b], n_queries, max_blocks * block_tokens);
+        for (int64_t i = 0; i < needed; i++)
+            if (table[b * max_blocks + i] < 0 || table[b * max_blocks + i] >= n_blocks)
+                return error_set(err, STATUS_INVALID,
+                                 "%s: block_tables[%" PRId64 ", %" PRId64 "] is %" PRId32
+                                 ", expected 0 to %" PRId64,
+                                 name, b, i, table[b * max_blocks + i], n_blocks - 1);
+    }
+    if (query_start[n_sequences] != n_tokens)
+        return error_set(err, STATUS_INVALID,
+                         "%s: query_start[%" PRId64 "] is %" PRId32 ", expected %" PRId64
+                         " (the rows of q)",
+                         name, n_sequences, query_start[n_sequences], n_tokens);
+    return STATUS_OK;
+}
+
+status op_attention(const struct op_context *context, const struct op_attention *op,
+                    struct error *err)
+{
+    const char *const name = "attention";
+    int64_t n_tokens = extent(&op->q, 0);
+    if (n_tokens < 0) n_tokens = OP_ANY;
+    TRY(op_check_tensor(name, "q", &op->q, OP_F32, 3, SHAPE(n_tokens, OP_ANY, OP_ANY), err));
+    int64_t n_heads = op->q.shape[1], width = op->q.shape[2];
+    TRY(check_head_width(name, width, 1, err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 3, SHAPE(n_tokens, n_heads, width), err));
+    TRY(op_check_apart(name, "out", &op->out, "q", &op->q, err));
+    TRY(op_check_tensor(name, "k_cache", &op->k_cache, OP_WEIGHT, 4,
+                        SHAPE(OP_ANY, OP_ANY, OP_ANY, width), err));
+    TRY(op_check_tensor(name, "v_cache", &op->v_cache, 1 << op->k_cache.dtype, 4, op->k_cache.shape,
+                        err));
+    if (n_heads % op->k_cache.shape[1] != 0)
+        return error_set(err, STATUS_INVALID,
+                         "%s: q has %" PRId64 " heads, expected a multiple of k_cache's %" PRId64,
+                         name, n_heads, op->k_cache.shape[1]);
+    TRY(op_check_tensor(name, "kv_lengths", &op->kv_lengths, OP_I32, 1, SHAPE(OP_ANY), err));
+    int64_t n_sequences = op->kv_lengths.shape[0];
+    TRY(op_check_tensor(name, "query_start", &op->query_start, OP_I32, 1, SHAPE(n_sequences + 1),
+                        err));
+    TRY(op_check_tensor(name, "block_tables", &op->block_tables, OP_I32, 2,
+                        SHAPE(n_sequences, OP_ANY), err));
+    TRY(check_sequences(op, n_tokens, err));
+    if (!isfinite(op->scale))
+        return error_set(err, STATUS_INVALID, "%s: scale is %g, expected a finite number", name,
+                         (double)op->scale);
+    TRY(check_scratch(name, context, n_tokens, width, err));
+    if (n_tokens > 0) context->table->attention(context, op);
+    return STATUS_OK;
+}
+
+status op_silu_mul(const struct op_context *context, const struct op_silu_mul *op,
+                   struct error *err)
+{
+    const char *const name = "silu_mul";
+    int64_t n_tokens = extent(&op->gate, 0), width = any_if_bad(extent(&op->gate, 1));
+    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
+    TRY(op_check_tensor(name, "gate", &op->gate, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "up", &op->up, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, shape, err));
+    if (op->out.data != op->gate.data)
+        TRY(op_check_apart(name, "out", &op->out, "gate (partly)", &op->gate, err));
+    if (op->out.data != op->up.data)
+        TRY(op_check_apart(name, "out", &op->out, "up (partly)", &op->up, err));
+    if (n_tokens > 0) context->table->silu_mul(context, op);
+    return STATUS_OK;
+}
+
+status op_gather_rows(const struct op_context *context, const struct op_gather_rows *op,
+                      struct error *err)
+{
+    const char *const name = "gather_rows";
+    int64_t n_rows = extent(&op->rows, 0);
+    TRY(op_check_tensor(name, "rows", &op->rows, OP_I32, 1, SHAPE(n_rows < 0 ? OP_ANY : n_rows),
+                        err));
+    if (n_rows == 0) return STATUS_OK;
+    TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2, SHAPE(OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, SHAPE(n_rows, op->x.shape[1]), err));
+    TRY(op_check_indices(name, "rows", &op->rows, op->x.shape[0], err));
+    TRY(op_check_apart(name, "out", &op->out, "x", &op->x, err));
+    context->table->gather_rows(context, op);
+    return STATUS_OK;
+}
