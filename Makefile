@@ -1,7 +1,19 @@
 # A thin front over CMake: `make demo` talks with the embedded model, `make test` checks everything.
 BUILD ?= build
-.PHONY: all demo test clean
+.PHONY: all demo test check format clean
 all:
-	@cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release >/dev/null && cmake --build $(BUILD) -j
+	@scripts/ensure-packages.sh build
+	@scripts/build.sh $(BUILD)
+# One conversation with the embedded model. Installs what is missing, builds, runs.
+demo:
+	@scripts/demo.sh
+# Everything CI runs. FUZZ_SECONDS=60 fuzzes longer; PARTS="unit python" runs only those parts.
+test:
+	@scripts/test.sh
+# The quick half of the tests: unit tests and the house rules, under a minute.
+check: all
+	@cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
+format:
+	@scripts/check-format.sh --fix
 clean:
-	rm -rf $(BUILD)
+	rm -rf build build-debug build-asan build-tsan build-fuzz build-arm64

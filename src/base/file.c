@@ -40,7 +40,7 @@ static status open_regular(const char *path, int *fd, size_t *size, struct error
 status file_read(const char *path, size_t limit_bytes, struct strbuf *out, struct error *err)
 {
     int fd;
-    size_t size;
+    size_t size = 0;
     TRY(open_regular(path, &fd, &size, err));
     strbuf_clear(out);
     status result = STATUS_OK;
@@ -91,7 +91,7 @@ status file_map_open(struct file_map *map, const char *path, struct error *err)
 {
     *map = (struct file_map){0};
     int fd;
-    size_t size;
+    size_t size = 0;
     TRY(open_regular(path, &fd, &size, err));
     if (size > 0) {
         void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);

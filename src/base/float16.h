@@ -19,10 +19,7 @@ static inline uint32_t float_to_bits(float value)
     return bits;
 }
 
-static inline float bf16_to_float(uint16_t bits)
-{
-    return float_from_bits((uint32_t)bits << 16);
-}
+static inline float bf16_to_float(uint16_t bits) { return float_from_bits((uint32_t)bits << 16); }
 
 static inline uint16_t bf16_from_float(float value)
 {

@@ -20,9 +20,9 @@ struct str {
     size_t size;
 };
 
-#define STR(literal)    ((struct str){("" literal), sizeof(literal) - 1})
+#define STR(literal) ((struct str){("" literal), sizeof(literal) - 1})
 /* printf("%.*s", STR_ARGS(s)) */
-#define STR_ARGS(s)     (int)(s).size, (s).data
+#define STR_ARGS(s) (int)(s).size, (s).data
 
 static inline struct str str_of(const char *terminated)
 {

@@ -28,7 +28,8 @@ void thread_pool_run(struct thread_pool *, thread_work *work, void *argument);
 int64_t thread_take(int64_t *counter, int64_t step, int64_t end);
 
 /* The even split of [0, n) in units of `grain` for one worker: [*begin, *end). */
-void thread_split(int64_t n, int64_t grain, int worker, int n_workers, int64_t *begin, int64_t *end);
+void thread_split(int64_t n, int64_t grain, int worker, int n_workers, int64_t *begin,
+                  int64_t *end);
 
 int threads_available(void); /* processors this process may use (affinity mask, cgroup quota) */
 

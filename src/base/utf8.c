@@ -98,7 +98,8 @@ size_t utf8_incomplete_tail(struct str s)
     size_t most = s.size < 3 ? s.size : 3;
     for (size_t back = 1; back <= most; back++) {
         const char *at = s.data + s.size - back;
-        if (((unsigned char)*at & 0xC0) == 0x80) continue; /* a continuation byte: look further back */
+        if (((unsigned char)*at & 0xC0) == 0x80)
+            continue; /* a continuation byte: look further back */
         int need;
         size_t have = well_formed_part(at, back, &need);
         return need > 0 && have == back && have < (size_t)need ? back : 0;

@@ -58,7 +58,7 @@ void check_skip(const char *format, ...) __attribute__((format(printf, 1, 2), no
                        (int)check_n, (const char *)(actual), (int)check_m,                         \
                        (const char *)(expected));                                                  \
     } while (0)
-#define CHECK_STR(actual, expected) /* struct str against a terminated string */                  \
+#define CHECK_STR(actual, expected) /* struct str against a terminated string */                   \
     do {                                                                                           \
         struct str check_s = (actual);                                                             \
         CHECK_BYTES(check_s.data, check_s.size, (expected), strlen(expected));                     \

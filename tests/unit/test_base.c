@@ -51,18 +51,43 @@ TEST(utf8_refuses_what_rfc_3629_refuses)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!utf8_is_valid(str_of(bad[i])));
 }
 
+/* The oracle is the compiler's half-precision type; clang 14 has none on x86, there it is the processor. */
+#if defined(__clang__) && defined(__x86_64__)
+#include <immintrin.h>
+static bool has_oracle(void) { return __builtin_cpu_supports("avx2"); }
+__attribute__((target("f16c"))) static float widened(uint16_t bits) { return _cvtsh_ss(bits); }
+__attribute__((target("f16c"))) static uint16_t narrowed(float value)
+{
+    return (uint16_t)_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT);
+}
+#else
+static bool has_oracle(void) { return true; }
+static float widened(uint16_t bits)
+{
+    _Float16 value;
+    memcpy(&value, &bits, 2);
+    return (float)value;
+}
+static uint16_t narrowed(float value)
+{
+    _Float16 half = (_Float16)value;
+    uint16_t bits;
+    memcpy(&bits, &half, 2);
+    return bits;
+}
+#endif
+
 TEST(float16_conversions_agree_with_the_compiler)
 {
+    if (!has_oracle()) check_skip("neither compiler nor processor converts half precision");
     for (uint32_t bits = 0; bits < 0x10000; bits++) {
         float value = f16_to_float((uint16_t)bits);
-        _Float16 compiled;
-        uint16_t narrow = (uint16_t)bits;
-        memcpy(&compiled, &narrow, 2);
+        float expected = widened((uint16_t)bits);
         if (isnan(value)) {
-            CHECK(isnan((float)compiled));
+            CHECK(isnan(expected));
             continue;
         }
-        CHECK(value == (float)compiled);
+        CHECK(value == expected);
         CHECK_INT(f16_from_float(value), bits);
     }
     uint64_t state = 1;
@@ -70,10 +95,7 @@ TEST(float16_conversions_agree_with_the_compiler)
         state = state * 6364136223846793005u + 1442695040888963407u;
         float value = float_from_bits((uint32_t)(state >> 32));
         if (isnan(value)) continue;
-        _Float16 compiled = (_Float16)value;
-        uint16_t expected;
-        memcpy(&expected, &compiled, 2);
-        CHECK_INT(f16_from_float(value), expected);
+        CHECK_INT(f16_from_float(value), narrowed(value));
         float back = bf16_to_float(bf16_from_float(value));
         CHECK(isinf(back) || fabsf(back - value) <= fabsf(value) / 256 + 0x1.0p-133f);
     }
