@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "op/cpu/cpu_detect.h"
@@ -26,10 +27,11 @@ status op_table_init(struct op_table *table, const char *isa, struct error *err)
     int n = list_isas(isas), chosen = -1;
     bool automatic = !isa || strcmp(isa, "auto") == 0;
     char have[64] = "";
+    size_t n_have = 0;
     for (int i = 0; i < n; i++) {
         if (!isas[i].present) continue;
         if (automatic || strcmp(isa, isas[i].name) == 0) chosen = i;
-        strcat(strcat(have, " "), isas[i].name);
+        n_have += (size_t)snprintf(have + n_have, sizeof have - n_have, " %s", isas[i].name);
     }
     if (chosen < 0)
         return error_set(err, STATUS_UNSUPPORTED,
