@@ -35,7 +35,7 @@ static void attend(const struct head *head, int64_t n_positions, float *out)
 {
     const struct tensor *cache = &head->op->v_cache;
     int64_t width = cache->shape[3];
-    double largest = -INFINITY, total = 0, sums[OP_HEAD_MAX] = {0};
+    double largest = -HUGE_VAL, total = 0, sums[OP_HEAD_MAX] = {0};
     for (int64_t p = 0; p < n_positions; p++) {
         double s = score(head, p);
         if (s > largest || isnan(s)) largest = s;
