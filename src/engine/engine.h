@@ -1,12 +1,13 @@
 /* engine: many requests over one model by continuous batching.
  *
- * The caller drives: engine_submit adds requests, engine_step runs one step of the model for whatever
- * is scheduled and hands out what became known. All calls come from one thread at a time (a server
- * puts the engine on a thread of its own). Memory is planned before anything is allocated; steps
- * allocate nothing.
+ * The caller drives: engine_submit adds requests, engine_step runs one step of the model for
+ * whatever is scheduled and hands out what became known. All calls come from one thread at a time
+ * (a server puts the engine on a thread of its own). Memory is planned before anything is
+ * allocated; steps allocate nothing.
  *
  * Promise: the same prompt, parameters and seed give the same tokens whatever else is in the batch,
- * however the prompt is chunked, and whether or not its prefix was cached or the request was preempted.
+ * however the prompt is chunked, and whether or not its prefix was cached or the request was
+ * preempted.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -22,24 +23,25 @@
 
 struct engine;
 
-struct engine_options {          /* 0 = the default in brackets; vLLM's names */
-    int32_t max_model_len;       /* [the checkpoint's, reduced to what memory holds] */
-    int32_t max_num_seqs;        /* [256 or fewer by memory] */
+struct engine_options {             /* 0 = the default in brackets; vLLM's names */
+    int32_t max_model_len;          /* [the checkpoint's, reduced to what memory holds] */
+    int32_t max_num_seqs;           /* [256 or fewer by memory] */
     int32_t max_num_batched_tokens; /* tokens of one step [512 on a CPU] */
-    int32_t block_size;          /* tokens of one kv block [16]; a power of two */
-    size_t kv_cache_memory_bytes; /* [a share of free memory, capped by max_num_seqs * max_model_len] */
-    enum dtype kv_cache_dtype;   /* DTYPE_NONE = f32 for f32 weights, else f16 */
+    int32_t block_size;             /* tokens of one kv block [16]; a power of two */
+    size_t kv_cache_memory_bytes;   /* [a share of free memory, capped by max_num_seqs *
+                                       max_model_len] */
+    enum dtype kv_cache_dtype;      /* DTYPE_NONE = f32 for f32 weights, else f16 */
     bool disable_prefix_caching;
-    int32_t threads;             /* [all processors] */
-    const char *isa;             /* [auto] see op_table_init */
-    uint64_t seed;               /* base of the seeds drawn for requests that bring none */
-    const token_id *eos_ids;     /* the checkpoint's end-of-sequence ids (generation_config, config) */
+    int32_t threads;         /* [all processors] */
+    const char *isa;         /* [auto] see op_table_init */
+    uint64_t seed;           /* base of the seeds drawn for requests that bring none */
+    const token_id *eos_ids; /* the checkpoint's end-of-sequence ids (generation_config, config) */
     size_t n_eos_ids;
 };
 
 /* What an engine with these options would take, computed without allocating. */
 struct engine_memory_plan {
-    size_t weights_bytes;   /* mapped from the files, shared page cache */
+    size_t weights_bytes; /* mapped from the files, shared page cache */
     size_t kv_cache_bytes;
     size_t workspace_bytes;
     size_t logits_bytes;
@@ -76,11 +78,11 @@ status engine_submit(struct engine *, const struct engine_request *, uint64_t *i
 void engine_cancel(struct engine *, uint64_t id);
 
 enum finish_reason {
-    FINISH_NONE,      /* still running */
-    FINISH_STOP,      /* eos, stop id, stop sequence or stop string */
-    FINISH_LENGTH,    /* max_tokens or max_model_len */
+    FINISH_NONE,   /* still running */
+    FINISH_STOP,   /* eos, stop id, stop sequence or stop string */
+    FINISH_LENGTH, /* max_tokens or max_model_len */
     FINISH_CANCELLED,
-    FINISH_ERROR,     /* this request alone failed; see error */
+    FINISH_ERROR, /* this request alone failed; see error */
 };
 
 struct token_logprob {
@@ -93,27 +95,27 @@ struct token_logprob {
 struct engine_output {
     uint64_t id;
     void *user;
-    int32_t index;              /* which of the n completions (beams: rank, all at the end) */
-    const token_id *tokens;     /* new tokens */
+    int32_t index;          /* which of the n completions (beams: rank, all at the end) */
+    const token_id *tokens; /* new tokens */
     size_t n_tokens;
-    struct str text;            /* new text, whole characters; text that might be the beginning of a
-                                   stop string is held back until that is decided */
+    struct str text; /* new text, whole characters; text that might be the beginning of a
+                        stop string is held back until that is decided */
     const struct token_logprob *logprobs; /* per new token: the chosen one, then the best ones */
-    size_t logprobs_per_token;  /* 0 when not asked for */
+    size_t logprobs_per_token;            /* 0 when not asked for */
     const struct token_logprob *prompt_logprobs; /* once, with the first output of index 0 */
     size_t n_prompt_logprobs, prompt_logprobs_per_token;
     enum finish_reason finish;
-    token_id stop_token;        /* the id that stopped it, or TOKEN_NONE */
-    struct str stop_string;     /* the stop string that matched, or empty */
+    token_id stop_token;    /* the id that stopped it, or TOKEN_NONE */
+    struct str stop_string; /* the stop string that matched, or empty */
     double cumulative_logprob;
-    const struct error *error;  /* with FINISH_ERROR */
+    const struct error *error; /* with FINISH_ERROR */
     int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens;
 };
 typedef void engine_on_output(void *argument, const struct engine_output *);
 
 /* Runs one step. Calls on_output for every completion that has something new. *more is false when
- * nothing is left to do. A returned error means the engine itself cannot go on; a request's own failure
- * comes as its output. */
+ * nothing is left to do. A returned error means the engine itself cannot go on; a request's own
+ * failure comes as its output. */
 status engine_step(struct engine *, engine_on_output *, void *argument, bool *more,
                    struct error *err);
 
