@@ -41,7 +41,7 @@ static void trim_partial_character(char *text, size_t capacity, int wanted)
     if (have < need) text[start - 1] = '\0';
 }
 
-status error_set(struct error *err, status code, const char *format, ...)
+status(error_set)(struct error *err, status code, const char *format, ...)
 {
     if (!err) return code;
     err->code = code;

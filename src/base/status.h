@@ -50,6 +50,12 @@ status error_set(struct error *err, status code, const char *format, ...)
 status error_prefix(struct error *err, status code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The static analyser sees one source file at a time and no variadic body: it is told here that the code which
+ * was given comes back, so that it does not follow failures as if they had succeeded. */
+#ifdef __clang_analyzer__
+#define error_set(err, code, ...) ((void)error_set(err, code, __VA_ARGS__), (code))
+#endif
+
 /* Propagates failure to the caller. The expression is evaluated once. */
 #define TRY(expression)                                                                            \
     do {                                                                                           \

@@ -53,6 +53,10 @@ fail(struct parser *p, status code, const char *where, const char *format, ...)
     return error_set(p->err, code, "%s: line %zu, column %zu: %s", p->source, line, column, what);
 }
 
+#ifdef __clang_analyzer__ /* as error_set in base/status.h */
+#define fail(p, code, ...) ((void)fail(p, code, __VA_ARGS__), (code))
+#endif
+
 /* "'x'" or "the end of the text": what stands at p->at, for messages. */
 static const char *found(const struct parser *p, char out[24])
 {

@@ -262,7 +262,6 @@ TEST(json_budgets)
 
     arena_deinit(&arena);
     arena.limit = 2000;
-    make_object(&(struct strbuf){0}, 0, -1);
     struct strbuf text = {0};
     make_object(&text, 100, -1);
     CHECK_INT(parse_with(text.data, text.size, NULL, &tree, &err), STATUS_NO_MEMORY);
