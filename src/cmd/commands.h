@@ -1,0 +1,33 @@
+/* commands: the subcommands of twllm. Each takes the arguments behind its name and returns what the
+ * program exits with; err holds the message when that is not STATUS_OK. */
+#ifndef CMD_COMMANDS_H
+#define CMD_COMMANDS_H
+
+#include "base/status.h"
+#include "cmd/arguments.h"
+
+/* X(name, summary) in the order of the help text. */
+#define COMMANDS_LIST(X)                                                                           \
+    X(chat, CHAT_SUMMARY)                                                                          \
+    X(generate, GENERATE_SUMMARY)                                                                  \
+    X(tokenize, TOKENIZE_SUMMARY)                                                                  \
+    X(detokenize, DETOKENIZE_SUMMARY)                                                              \
+    X(template, TEMPLATE_SUMMARY)                                                                  \
+    X(inspect, INSPECT_SUMMARY)                                                                    \
+    X(bench, BENCH_SUMMARY)
+
+/* What the program took from its environment; nothing else reads it. Entries may be NULL. */
+struct environment {
+    const char *term, *home, *hf_home, *hub_cache, *xdg_state_home, *xdg_config_home;
+};
+
+#define X(name, summary)                                                                           \
+    status command_##name(int argc, char *const *argv, const struct environment *, struct error *);
+COMMANDS_LIST(X)
+#undef X
+
+/* Parses, or prints the help text. *done is set when nothing is left to do. */
+status command_begin(struct arguments *, const struct command *, int argc, char *const *argv,
+                     bool *done, struct error *);
+
+#endif
