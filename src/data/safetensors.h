@@ -1,37 +1,58 @@
 /* safetensors: named tensors in one memory-mapped file, or in shards joined by an index.
  *
- * Layout of a file (https://huggingface.co/docs/safetensors): 8 bytes little-endian header length n,
- * n bytes of JSON {"name": {"dtype","shape","data_offsets":[begin,end]}, "__metadata__": {...}}, data.
+ *   file:   | n: u64 little-endian | n bytes of JSON | tensor data ... |
+ *   JSON:   {"name": {"dtype": "BF16", "shape": [V, D], "data_offsets": [begin, end]}, ...,
+ *            "__metadata__": {"key": "text"}}          offsets count from the end of the JSON
+ *   index:  {"weight_map": {"name": "model-00001-of-00004.safetensors", ...}, ...}
+ * (https://huggingface.co/docs/safetensors)
+ *
  * Checked: header length, JSON budgets, every shape product, offsets inside the file, size equal to the
  * product, no overlap, no holes, alignment of each element type, index naming existing shards and
- * tensors. Tensor data stays in the page cache: it is never copied here.
+ * tensors, no tensor twice. Tensor data stays in the page cache: it is never copied here.
+ *
+ * Immutable after opening: every function but close may be called from any thread. A file that another
+ * process truncates while it is mapped ends this process with SIGBUS, as with any memory map.
  */
 #ifndef DATA_SAFETENSORS_H
 #define DATA_SAFETENSORS_H
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "base/str.h"
+#include "base/threads.h"
 #include "tensor/tensor.h"
 
 struct safetensors;
 
 struct safetensors_entry {
-    struct str name;
+    struct str name;      /* terminated */
     struct tensor tensor; /* a view into the map: read-only */
-    const char *file;     /* which shard, for messages */
+    const char *file;     /* path of its shard, for messages */
 };
 
-/* A folder (model.safetensors or model.safetensors.index.json) or one file. */
-status safetensors_open(struct safetensors **, const char *path, struct error *err);
-/* Over bytes in memory, borrowed (the embedded model). */
-status safetensors_open_memory(struct safetensors **, const void *data, size_t size,
+/* A folder (model.safetensors, else model.safetensors.index.json), an index, or one file.
+ * On failure *out is NULL and everything is released. */
+status safetensors_open(struct safetensors **out, const char *path, struct error *err);
+/* Over bytes in memory, borrowed (the embedded model); 8-byte aligned. `source` names them. */
+status safetensors_open_memory(struct safetensors **out, const void *data, size_t size,
                                const char *source, struct error *err);
 void safetensors_close(struct safetensors *);
 
+/* Entries in order of file name, then of position in the file. */
 size_t safetensors_count(const struct safetensors *);
 const struct safetensors_entry *safetensors_at(const struct safetensors *, size_t index);
 /* NULL when there is none. */
 const struct safetensors_entry *safetensors_find(const struct safetensors *, const char *name);
-size_t safetensors_total_bytes(const struct safetensors *);
+size_t safetensors_total_bytes(const struct safetensors *); /* of tensor data */
+size_t safetensors_file_count(const struct safetensors *);
+
+/* Brings every page of the tensors into memory with all threads of the pool (NULL: the caller alone).
+ * `progress` (may be NULL) is called on the calling thread, at last with done == total; when it returns
+ * false the call ends with STATUS_CANCELLED. A failed disk read is STATUS_IO where the system can say
+ * so (Linux 5.14 and later). */
+typedef bool safetensors_progress(void *argument, size_t done_bytes, size_t total_bytes);
+status safetensors_prefetch(const struct safetensors *, struct thread_pool *,
+                            safetensors_progress *progress, void *argument, struct error *err);
 
 #endif

@@ -25,8 +25,7 @@ static void compare(const struct json *a, const struct json *b, int depth)
         if (json_i64(a, &i) && i >= 0) check(json_u64(a, &u) && u == (uint64_t)i);
         return;
     }
-    for (uint32_t i = 0; i < a->n_items; i++)
-        compare(&a->items[i], &b->items[i], depth + 1);
+    for (uint32_t i = 0; i < a->n_items; i++) compare(&a->items[i], &b->items[i], depth + 1);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
