@@ -89,11 +89,14 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 echo "Installing: ${as_root[*]:+${as_root[*]} }apt-get install ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 # A list that cannot be refreshed (one dead mirror among many) matters only if the install then fails.
-"${as_root[@]}" apt-get update -qq </dev/null || echo "note: apt-get update reported a problem" >&2
-if [ ${#as_root[@]} -gt 0 ]; then
-    install=(sudo env DEBIAN_FRONTEND=noninteractive apt-get)
-else
-    install=(env DEBIAN_FRONTEND=noninteractive apt-get)
+"${as_root[@]}" apt-get update >"$log" 2>&1 </dev/null || echo "note: apt-get update reported a problem" >&2
+if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+    "${missing[@]}" >>"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    echo "apt-get could not install: ${missing[*]}" >&2
+    exit 1
 fi
-"${install[@]}" install -y -qq --no-install-recommends "${missing[@]}"
+echo "Installed."
