@@ -16,23 +16,26 @@
 #include "tensor/tensor.h"
 
 struct llama_config {
-    int64_t vocab_size;              /* V */
-    int64_t hidden_size;             /* D */
-    int64_t intermediate_size;       /* F */
-    int64_t num_hidden_layers;       /* L */
-    int64_t num_attention_heads;     /* H */
-    int64_t num_key_value_heads;     /* KH */
-    int64_t head_dim;                /* HD */
+    int64_t vocab_size;          /* V */
+    int64_t hidden_size;         /* D */
+    int64_t intermediate_size;   /* F */
+    int64_t num_hidden_layers;   /* L */
+    int64_t num_attention_heads; /* H */
+    int64_t num_key_value_heads; /* KH */
+    int64_t head_dim;            /* HD */
     int64_t max_position_embeddings;
     float rms_norm_eps;
     bool tie_word_embeddings;
     bool attention_bias;
     bool mlp_bias;
+    int64_t sliding_window; /* 0 = none; else max_position_embeddings was cut to it, within which
+                               attention over the window is attention over everything */
     struct rope_config rope;
 };
 
-/* From a parsed config.json. Refuses other architectures, inconsistent widths and sizes that cannot be
- * real, naming the field. */
+/* From a parsed config.json of LlamaForCausalLM or MistralForCausalLM. Refuses other architectures and
+ * quantised weights (STATUS_UNSUPPORTED), inconsistent widths and sizes that cannot be real
+ * (STATUS_FORMAT), naming the field. */
 status llama_config_parse(struct llama_config *, const struct json *config, const char *source,
                           struct error *err);
 
@@ -40,8 +43,9 @@ status llama_config_parse(struct llama_config *, const struct json *config, cons
  * see llama_weights.h. */
 struct llama_model;
 
-/* Borrows `checkpoint`, which must outlive the model. Every tensor's name, type and shape is checked
- * before the model is made. */
+/* Borrows `checkpoint`, which must outlive the model. Every tensor's name, type (F32, F16 or BF16, each
+ * tensor its own) and shape is checked before the model is made; a tensor that the configuration has no
+ * place for is refused. Immutable: any number of threads may run steps of one model. */
 status llama_model_create(struct llama_model **, const struct llama_config *,
                           const struct safetensors *checkpoint, struct error *err);
 void llama_model_destroy(struct llama_model *);
@@ -55,24 +59,28 @@ struct llama_kv_cache {
     int64_t block_tokens; /* a power of two */
     void *data;           /* one allocation: layer-major, K then V; owned by whoever allocated it */
 };
+/* SIZE_MAX when the product overflows. */
 size_t llama_kv_cache_bytes(const struct llama_config *, enum dtype, int64_t n_blocks,
                             int64_t block_tokens);
 
 /* A step: T tokens of B sequences, prefill chunks and decodes mixed. All arrays are borrowed. */
 struct llama_step {
-    int64_t n_tokens;              /* T */
-    int64_t n_sequences;           /* B */
-    const int32_t *tokens;         /* (T) */
-    const int32_t *positions;      /* (T) */
-    const int32_t *rope_lengths;   /* (T): the sequence length that length-dependent rope kinds (dynamic,
-                                      longrope) see for this token; ignored by the others */
-    const int32_t *kv_slots;       /* (T): block * block_tokens + offset */
-    const int32_t *query_start;    /* (B + 1) */
-    const int32_t *kv_lengths;     /* (B) */
-    const int32_t *block_tables;   /* (B, max_blocks) */
+    int64_t n_tokens;         /* T */
+    int64_t n_sequences;      /* B */
+    const int32_t *tokens;    /* (T) */
+    const int32_t *positions; /* (T) */
+    const int32_t
+        *rope_lengths;       /* (T): the sequence length that length-dependent rope kinds (dynamic,
+                                      longrope) see for this token, above its position: for prompt tokens
+                                      the prompt's length, for generated ones position + 1. NULL =
+                                      position + 1. Ignored by the other kinds */
+    const int32_t *kv_slots; /* (T): block * block_tokens + offset */
+    const int32_t *query_start;  /* (B + 1) */
+    const int32_t *kv_lengths;   /* (B) */
+    const int32_t *block_tables; /* (B, max_blocks) */
     int64_t max_blocks;
-    int64_t n_logit_rows;          /* R */
-    const int32_t *logit_rows;     /* (R): indices into the step's tokens */
+    int64_t n_logit_rows;      /* R */
+    const int32_t *logit_rows; /* (R): indices into the step's tokens */
 };
 
 /* Buffers of one step, carved from one allocation. */
@@ -81,11 +89,14 @@ struct llama_limits {
     int64_t max_logit_rows; /* R of any step */
     int n_threads;
 };
+/* SIZE_MAX when a limit is out of range or the sum overflows. */
 size_t llama_workspace_bytes(const struct llama_config *, const struct llama_limits *);
 
 /* Runs the step: writes the new keys and values into the cache and logits (R, V) f32.
- * `workspace`: 64-byte aligned, llama_workspace_bytes. Everything in `step` is checked first;
- * on failure the cache's slots of this step are undefined, all else is unchanged. */
+ * `workspace`: 64-byte aligned, llama_workspace_bytes; the pool (NULL: the caller alone) has at most
+ * limits->n_threads threads. Everything in `step` is checked before anything is written
+ * (STATUS_INVALID: cache and logits are unchanged). Allocates nothing. The logits of a token depend on
+ * its own sequence only, bit for bit, however the step is composed. */
 status llama_forward(const struct llama_model *, const struct op_table *, struct thread_pool *,
                      const struct llama_limits *, void *workspace, struct llama_kv_cache *,
                      const struct llama_step *, float *logits, struct error *err);

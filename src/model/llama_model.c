@@ -1,0 +1,164 @@
+#include "model/llama_model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Tensors that some checkpoints carry and the model does not need: matched by the end of the name. */
+static const char *const ignored_suffixes[] = {
+    ".rotary_emb.inv_freq", /* recomputed from config.json */
+    ".self_attn.masked_bias",
+};
+
+static const char *config_type_names = "F32, F16 or BF16";
+
+static status bind_tensor(const struct safetensors *checkpoint, const char *name, int n_dims,
+                          int64_t rows, int64_t columns, struct tensor *out, struct error *err)
+{
+    const struct safetensors_entry *entry = safetensors_find(checkpoint, name);
+    if (!entry) {
+        const struct safetensors_entry *first = safetensors_at(checkpoint, 0);
+        return error_set(err, STATUS_FORMAT, "%s: tensor \"%s\" is missing",
+                         first ? first->file : "checkpoint", name);
+    }
+    const struct tensor *t = &entry->tensor;
+    char got[96];
+    if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16)
+        return error_set(err, STATUS_UNSUPPORTED, "%s: tensor \"%s\" is %s, expected %s",
+                         entry->file, name, tensor_describe(t, got), config_type_names);
+    bool same =
+        t->n_dims == n_dims && t->shape[0] == rows && (n_dims < 2 || t->shape[1] == columns);
+    if (!same) {
+        char expected[64];
+        if (n_dims == 1)
+            snprintf(expected, sizeof expected, "(%" PRId64 ")", rows);
+        else
+            snprintf(expected, sizeof expected, "(%" PRId64 ", %" PRId64 ")", rows, columns);
+        return error_set(err, STATUS_FORMAT,
+                         "%s: tensor \"%s\" is %s, expected %s from config.json", entry->file, name,
+                         tensor_describe(t, got), expected);
+    }
+    *out = *t;
+    return STATUS_OK;
+}
+
+static status bind_layer(struct llama_model *model, const struct safetensors *checkpoint,
+                         int64_t index, struct error *err)
+{
+    const struct llama_config *c = &model->config;
+    struct llama_layer *layer = &model->weights.layers[index];
+    char name[96];
+#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+    if (condition) {                                                                               \
+        snprintf(name, sizeof name, "model.layers.%" PRId64 "." hf_name, index);                   \
+        TRY(bind_tensor(checkpoint, name, n_dims, rows, columns, &layer->field, err));             \
+    }
+    LLAMA_LAYER_WEIGHTS(X)
+#undef X
+    return STATUS_OK;
+}
+
+static status bind_all(struct llama_model *model, const struct safetensors *checkpoint,
+                       struct error *err)
+{
+    const struct llama_config *c = &model->config;
+    struct llama_weights *w = &model->weights;
+#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+    if (condition) TRY(bind_tensor(checkpoint, hf_name, n_dims, rows, columns, &w->field, err));
+    LLAMA_MODEL_WEIGHTS(X)
+#undef X
+    for (int64_t i = 0; i < c->num_hidden_layers; i++) TRY(bind_layer(model, checkpoint, i, err));
+    if (c->tie_word_embeddings) w->lm_head = w->embed_tokens;
+    return STATUS_OK;
+}
+
+/* Whether `name` is in the lists under these conditions. */
+static bool is_listed(const struct llama_config *c, struct str name)
+{
+#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+    if (str_equal(name, STR(hf_name))) return condition;
+    LLAMA_MODEL_WEIGHTS(X)
+#undef X
+    static const struct str prefix = {"model.layers.", 13};
+    if (!str_starts_with(name, prefix)) return false;
+    size_t at = prefix.size;
+    int64_t index = 0;
+    while (at < name.size && name.data[at] >= '0' && name.data[at] <= '9' && index < INT32_MAX)
+        index = index * 10 + (name.data[at++] - '0');
+    bool numbered = at > prefix.size && at < name.size && name.data[at] == '.' &&
+                    (name.data[prefix.size] != '0' || at == prefix.size + 1);
+    if (!numbered || index >= c->num_hidden_layers) return false;
+    struct str rest = str_slice(name, at + 1, name.size);
+#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+    if (str_equal(rest, STR(hf_name))) return condition;
+    LLAMA_LAYER_WEIGHTS(X)
+#undef X
+    return false;
+}
+
+/* A tensor that the model would not use means that the checkpoint is of another architecture or that
+ * config.json belongs to another model: computing without it would be quietly wrong. */
+static status refuse_unknown(const struct llama_config *c, const struct safetensors *checkpoint,
+                             struct error *err)
+{
+    for (size_t i = 0; i < safetensors_count(checkpoint); i++) {
+        const struct safetensors_entry *entry = safetensors_at(checkpoint, i);
+        bool known = is_listed(c, entry->name);
+        if (c->tie_word_embeddings && str_equal_c(entry->name, "lm_head.weight")) known = true;
+        for (size_t k = 0; k < sizeof ignored_suffixes / sizeof *ignored_suffixes && !known; k++)
+            known = str_ends_with(entry->name, str_of(ignored_suffixes[k]));
+        if (!known) {
+            char got[96];
+            return error_set(err, STATUS_UNSUPPORTED,
+                             "%s: tensor \"%.*s\" %s has no place in the model that config.json "
+                             "describes (%" PRId64 " layers%s%s%s)",
+                             entry->file, (int)(entry->name.size > 120 ? 120 : entry->name.size),
+                             entry->name.data, tensor_describe(&entry->tensor, got),
+                             c->num_hidden_layers, c->attention_bias ? ", attention_bias" : "",
+                             c->mlp_bias ? ", mlp_bias" : "",
+                             c->tie_word_embeddings ? ", tied embeddings" : "");
+        }
+    }
+    return STATUS_OK;
+}
+
+status llama_model_create(struct llama_model **out, const struct llama_config *config,
+                          const struct safetensors *checkpoint, struct error *err)
+{
+    *out = NULL;
+    struct llama_model *model = calloc(1, sizeof *model);
+    if (!model) return error_set(err, STATUS_NO_MEMORY, "no memory for the model");
+    model->config = *config;
+    status result = STATUS_OK;
+    model->weights.layers =
+        calloc((size_t)config->num_hidden_layers, sizeof *model->weights.layers);
+    if (!model->weights.layers) {
+        result = error_set(err, STATUS_NO_MEMORY, "no memory for %" PRId64 " layers",
+                           config->num_hidden_layers);
+        goto fail;
+    }
+    TRY_GOTO(bind_all(model, checkpoint, err));
+    TRY_GOTO(refuse_unknown(config, checkpoint, err));
+    *out = model;
+    return STATUS_OK;
+fail:
+    llama_model_destroy(model);
+    return result;
+}
+
+void llama_model_destroy(struct llama_model *model)
+{
+    if (!model) return;
+    free(model->weights.layers);
+    free(model);
+}
+
+const struct llama_config *llama_model_config(const struct llama_model *model)
+{
+    return &model->config;
+}
+
+enum dtype llama_model_weight_dtype(const struct llama_model *model)
+{
+    return model->weights.layers[0].q_proj.dtype;
+}

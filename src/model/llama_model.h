@@ -1,0 +1,13 @@
+/* llama_model: the bound model, for the files of this folder. */
+#ifndef MODEL_LLAMA_MODEL_H
+#define MODEL_LLAMA_MODEL_H
+
+#include "model/llama.h"
+#include "model/llama_weights.h"
+
+struct llama_model {
+    struct llama_config config;
+    struct llama_weights weights;
+};
+
+#endif

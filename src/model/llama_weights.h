@@ -1,0 +1,57 @@
+/* llama_weights: every tensor of the model, once. The lists generate the struct, the binding by name
+ * with its shape checks, and the labels of messages.
+ *
+ *   X(field, name in Hugging Face checkpoints, n_dims, rows, columns, condition on `c`)
+ *
+ * Shapes are written in the fields of struct llama_config *c; a condition that is false means that the
+ * model has no such tensor. Projections are stored (outputs, inputs).
+ */
+#ifndef MODEL_LLAMA_WEIGHTS_H
+#define MODEL_LLAMA_WEIGHTS_H
+
+#include "tensor/tensor.h"
+
+#define LLAMA_Q_WIDTH(c)  ((c)->num_attention_heads * (c)->head_dim)
+#define LLAMA_KV_WIDTH(c) ((c)->num_key_value_heads * (c)->head_dim)
+
+/* clang-format off */
+#define LLAMA_MODEL_WEIGHTS(X)                                                                     \
+    X(embed_tokens, "model.embed_tokens.weight", 2, c->vocab_size, c->hidden_size, true)           \
+    X(norm,         "model.norm.weight",         1, c->hidden_size, 1, true)                       \
+    X(lm_head,      "lm_head.weight",            2, c->vocab_size, c->hidden_size,                 \
+                                                    !c->tie_word_embeddings)
+
+/* "model.layers.N." goes before the name. */
+#define LLAMA_LAYER_WEIGHTS(X)                                                                     \
+    X(input_norm,     "input_layernorm.weight",          1, c->hidden_size, 1, true)               \
+    X(q_proj,         "self_attn.q_proj.weight",  2, LLAMA_Q_WIDTH(c), c->hidden_size, true)       \
+    X(q_bias,         "self_attn.q_proj.bias",    1, LLAMA_Q_WIDTH(c), 1, c->attention_bias)       \
+    X(k_proj,         "self_attn.k_proj.weight",  2, LLAMA_KV_WIDTH(c), c->hidden_size, true)      \
+    X(k_bias,         "self_attn.k_proj.bias",    1, LLAMA_KV_WIDTH(c), 1, c->attention_bias)      \
+    X(v_proj,         "self_attn.v_proj.weight",  2, LLAMA_KV_WIDTH(c), c->hidden_size, true)      \
+    X(v_bias,         "self_attn.v_proj.bias",    1, LLAMA_KV_WIDTH(c), 1, c->attention_bias)      \
+    X(o_proj,         "self_attn.o_proj.weight",  2, c->hidden_size, LLAMA_Q_WIDTH(c), true)       \
+    X(o_bias,         "self_attn.o_proj.bias",    1, c->hidden_size, 1, c->attention_bias)         \
+    X(post_norm,      "post_attention_layernorm.weight", 1, c->hidden_size, 1, true)               \
+    X(gate_proj,      "mlp.gate_proj.weight",     2, c->intermediate_size, c->hidden_size, true)   \
+    X(gate_bias,      "mlp.gate_proj.bias",       1, c->intermediate_size, 1, c->mlp_bias)         \
+    X(up_proj,        "mlp.up_proj.weight",       2, c->intermediate_size, c->hidden_size, true)   \
+    X(up_bias,        "mlp.up_proj.bias",         1, c->intermediate_size, 1, c->mlp_bias)         \
+    X(down_proj,      "mlp.down_proj.weight",     2, c->hidden_size, c->intermediate_size, true)   \
+    X(down_bias,      "mlp.down_proj.bias",       1, c->hidden_size, 1, c->mlp_bias)
+/* clang-format on */
+
+struct llama_layer {
+#define X(field, name, n_dims, rows, columns, condition) struct tensor field;
+    LLAMA_LAYER_WEIGHTS(X)
+#undef X
+};
+
+struct llama_weights {
+#define X(field, name, n_dims, rows, columns, condition) struct tensor field;
+    LLAMA_MODEL_WEIGHTS(X)
+#undef X
+    struct llama_layer *layers; /* (L) */
+};
+
+#endif
