@@ -17,7 +17,11 @@ static int list_isas(struct isa isas[MAX_ISAS])
     struct cpu_features cpu = cpu_detect();
     int n = 0;
     isas[n++] = (struct isa){"ref", op_bodies_ref, true};
+#if defined(__x86_64__)
+    isas[n++] = (struct isa){"avx2", op_bodies_avx2, cpu.avx2};
+#else
     (void)cpu;
+#endif
     return n;
 }
 

@@ -1,0 +1,176 @@
+/* bench: what the operation benchmarks share: best-of timing, buffers, and the machine's own
+ * ceilings, measured in the same run as what is compared with them. */
+#ifndef BENCH_OP_BENCH_H
+#define BENCH_OP_BENCH_H
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/float16.h"
+#include "base/rng.h"
+#include "base/threads.h"
+#include "op/op.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+static inline double bench_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static inline void *bench_alloc(size_t bytes)
+{
+    void *memory = aligned_alloc(64, (bytes + 4095) / 64 * 64);
+    if (!memory) {
+        fprintf(stderr, "no memory for %zu bytes\n", bytes);
+        exit(7);
+    }
+    memset(memory, 0, bytes);
+    return memory;
+}
+
+/* Small values: weights and activations of a model in f32, f16 or bf16. */
+static inline void bench_fill(struct tensor *t, uint64_t seed)
+{
+    int64_t n = tensor_count(t);
+    uint64_t state = rng_mix(seed);
+    for (int64_t i = 0; i < n; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        float value = (float)(int32_t)(state >> 32) * 0x1p-31f;
+        if (t->dtype == DTYPE_F32) ((float *)t->data)[i] = value;
+        if (t->dtype == DTYPE_F16) ((uint16_t *)t->data)[i] = f16_from_float(value);
+        if (t->dtype == DTYPE_BF16) ((uint16_t *)t->data)[i] = bf16_from_float(value);
+    }
+}
+
+struct bench_ceiling {
+    double bytes_per_second; /* reading from memory, all threads */
+    double flops_per_second; /* fused multiply-adds counted as two, all threads, widest vectors */
+};
+
+struct bench_ceiling_work {
+    const char *data;
+    size_t bytes;
+    int64_t rounds;
+    double sink[64];
+};
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) static inline float bench_fma_256(int64_t rounds)
+{
+    __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
+    for (int i = 0; i < 12; i++)
+        a[i] = _mm256_set1_ps((float)i);
+    for (int64_t r = 0; r < rounds; r++)
+        for (int i = 0; i < 12; i++)
+            a[i] = _mm256_fmadd_ps(a[i], x, y);
+    for (int i = 1; i < 12; i++)
+        a[0] = _mm256_add_ps(a[0], a[i]);
+    return _mm256_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx512f"))) static inline float bench_fma_512(int64_t rounds)
+{
+    __m512 a[24], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
+    for (int i = 0; i < 24; i++)
+        a[i] = _mm512_set1_ps((float)i);
+    for (int64_t r = 0; r < rounds; r++)
+        for (int i = 0; i < 24; i++)
+            a[i] = _mm512_fmadd_ps(a[i], x, y);
+    for (int i = 1; i < 24; i++)
+        a[0] = _mm512_add_ps(a[0], a[i]);
+    return _mm512_cvtss_f32(a[0]);
+}
+
+__attribute__((target("avx2"))) static inline float bench_read(const char *data, size_t bytes)
+{
+    __m256i a[4] = {0};
+    for (size_t i = 0; i + 128 <= bytes; i += 128)
+        for (int j = 0; j < 4; j++)
+            a[j] = _mm256_xor_si256(a[j], _mm256_load_si256((const __m256i *)(data + i) + j));
+    a[0] = _mm256_xor_si256(_mm256_xor_si256(a[0], a[1]), _mm256_xor_si256(a[2], a[3]));
+    return (float)_mm256_extract_epi32(a[0], 0);
+}
+
+static inline void bench_fma_work(void *argument, int worker, int n_workers)
+{
+    (void)n_workers;
+    struct bench_ceiling_work *w = argument;
+    bool wide = __builtin_cpu_supports("avx512f");
+    w->sink[worker % 64] = (double)(wide ? bench_fma_512(w->rounds) : bench_fma_256(w->rounds));
+}
+static inline double bench_fma_flops(void)
+{
+    return __builtin_cpu_supports("avx512f") ? 24 * 16 * 2 : 12 * 8 * 2;
+}
+#else
+static inline float bench_read(const char *data, size_t bytes)
+{
+    uint64_t a[8] = {0};
+    for (size_t i = 0; i + 64 <= bytes; i += 64)
+        for (int j = 0; j < 8; j++)
+            a[j] ^= ((const uint64_t *)(const void *)(data + i))[j];
+    for (int j = 1; j < 8; j++)
+        a[0] ^= a[j];
+    return (float)a[0];
+}
+static inline void bench_fma_work(void *argument, int worker, int n_workers)
+{
+    (void)n_workers;
+    struct bench_ceiling_work *w = argument;
+    float a[96];
+    for (int i = 0; i < 96; i++)
+        a[i] = (float)i;
+    for (int64_t r = 0; r < w->rounds; r++)
+        for (int i = 0; i < 96; i++)
+            a[i] = __builtin_fmaf(a[i], 0.999f, 1e-3f);
+    for (int i = 1; i < 96; i++)
+        a[0] += a[i];
+    w->sink[worker % 64] = (double)a[0];
+}
+static inline double bench_fma_flops(void)
+{
+    return 96 * 2;
+}
+#endif
+
+static inline void bench_read_work(void *argument, int worker, int n_workers)
+{
+    struct bench_ceiling_work *w = argument;
+    int64_t begin, end;
+    thread_split((int64_t)w->bytes, 4096, worker, n_workers, &begin, &end);
+    w->sink[worker % 64] = (double)bench_read(w->data + begin, (size_t)(end - begin));
+}
+
+static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *threads)
+{
+    struct bench_ceiling ceiling = {0};
+    struct bench_ceiling_work work = {.bytes = (size_t)512 << 20, .rounds = 2000000};
+    char *data = bench_alloc(work.bytes);
+    memset(data, 1, work.bytes);
+    work.data = data;
+    for (int i = 0; i < 7; i++) {
+        double start = bench_now();
+        thread_pool_run(threads, bench_read_work, &work);
+        double rate = (double)work.bytes / (bench_now() - start);
+        if (rate > ceiling.bytes_per_second) ceiling.bytes_per_second = rate;
+    }
+    for (int i = 0; i < 7; i++) {
+        double start = bench_now();
+        thread_pool_run(threads, bench_fma_work, &work);
+        double rate = (double)work.rounds * bench_fma_flops() * thread_pool_size(threads) /
+                      (bench_now() - start);
+        if (rate > ceiling.flops_per_second) ceiling.flops_per_second = rate;
+    }
+    free(data);
+    return ceiling;
+}
+
+#endif

@@ -1,0 +1,10 @@
+#include "op/cpu/avx2/vector.h"
+
+#include "op/cpu/embedding_body.h"
+
+#include "op/cpu/avx2/avx2.h"
+
+void op_embedding_avx2(const struct op_context *context, const struct op_embedding *op)
+{
+    run_embedding(context, op);
+}

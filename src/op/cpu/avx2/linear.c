@@ -1,0 +1,13 @@
+#include "op/cpu/avx2/vector.h"
+
+/* 16 registers: 12 sums, 3 of x, 1 weight. */
+enum { TILE_TOKENS = 3, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 4, DIRECT_ROWS_3 = 4 };
+
+#include "op/cpu/linear_body.h"
+
+#include "op/cpu/avx2/avx2.h"
+
+void op_linear_avx2(const struct op_context *context, const struct op_linear *op)
+{
+    run_linear(context, op);
+}

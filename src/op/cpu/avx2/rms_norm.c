@@ -1,0 +1,10 @@
+#include "op/cpu/avx2/vector.h"
+
+#include "op/cpu/rms_norm_body.h"
+
+#include "op/cpu/avx2/avx2.h"
+
+void op_rms_norm_avx2(const struct op_context *context, const struct op_rms_norm *op)
+{
+    run_rms_norm(context, op);
+}

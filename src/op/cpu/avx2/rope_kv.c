@@ -1,0 +1,10 @@
+#include "op/cpu/avx2/vector.h"
+
+#include "op/cpu/rope_kv_body.h"
+
+#include "op/cpu/avx2/avx2.h"
+
+void op_rope_kv_avx2(const struct op_context *context, const struct op_rope_kv *op)
+{
+    run_rope_kv(context, op);
+}
