@@ -207,7 +207,9 @@ static int check_file(const char *path, const struct stat *info, int kind, struc
     (void)where;
     const char *dot = strrchr(path, '.');
     bool header = dot && (!strcmp(dot, ".h") || !strcmp(dot, ".cuh"));
-    if (kind != FTW_F || !dot || !(header || !strcmp(dot, ".c") || !strcmp(dot, ".cu"))) return 0;
+    if (kind != FTW_F || !dot ||
+        !(header || !strcmp(dot, ".c") || !strcmp(dot, ".cu") || !strcmp(dot, ".inc")))
+        return 0;
     n_files++;
     if (header && !strcmp(dot, ".h") && strncmp(path, "tests/", 6) && n_headers < MAX_HEADERS)
         headers[n_headers++] = strdup(path);

@@ -50,6 +50,18 @@ static inline void bench_fill(struct tensor *t, uint64_t seed)
     }
 }
 
+/* A whole number from the command line, or the end of the program. */
+static inline int bench_number(const char *text)
+{
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || value < 0 || value > 1000000) {
+        fprintf(stderr, "\"%s\" is not a number\n", text);
+        exit(2);
+    }
+    return (int)value;
+}
+
 struct bench_ceiling {
     double bytes_per_second; /* reading from memory, all threads */
     double flops_per_second; /* fused multiply-adds counted as two, all threads, widest vectors */
@@ -66,26 +78,20 @@ struct bench_ceiling_work {
 __attribute__((target("avx2,fma"))) static inline float bench_fma_256(int64_t rounds)
 {
     __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
-    for (int i = 0; i < 12; i++)
-        a[i] = _mm256_set1_ps((float)i);
+    for (int i = 0; i < 12; i++) a[i] = _mm256_set1_ps((float)i);
     for (int64_t r = 0; r < rounds; r++)
-        for (int i = 0; i < 12; i++)
-            a[i] = _mm256_fmadd_ps(a[i], x, y);
-    for (int i = 1; i < 12; i++)
-        a[0] = _mm256_add_ps(a[0], a[i]);
+        for (int i = 0; i < 12; i++) a[i] = _mm256_fmadd_ps(a[i], x, y);
+    for (int i = 1; i < 12; i++) a[0] = _mm256_add_ps(a[0], a[i]);
     return _mm256_cvtss_f32(a[0]);
 }
 
 __attribute__((target("avx512f"))) static inline float bench_fma_512(int64_t rounds)
 {
     __m512 a[24], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
-    for (int i = 0; i < 24; i++)
-        a[i] = _mm512_set1_ps((float)i);
+    for (int i = 0; i < 24; i++) a[i] = _mm512_set1_ps((float)i);
     for (int64_t r = 0; r < rounds; r++)
-        for (int i = 0; i < 24; i++)
-            a[i] = _mm512_fmadd_ps(a[i], x, y);
-    for (int i = 1; i < 24; i++)
-        a[0] = _mm512_add_ps(a[0], a[i]);
+        for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
+    for (int i = 1; i < 24; i++) a[0] = _mm512_add_ps(a[0], a[i]);
     return _mm512_cvtss_f32(a[0]);
 }
 
@@ -115,10 +121,8 @@ static inline float bench_read(const char *data, size_t bytes)
 {
     uint64_t a[8] = {0};
     for (size_t i = 0; i + 64 <= bytes; i += 64)
-        for (int j = 0; j < 8; j++)
-            a[j] ^= ((const uint64_t *)(const void *)(data + i))[j];
-    for (int j = 1; j < 8; j++)
-        a[0] ^= a[j];
+        for (int j = 0; j < 8; j++) a[j] ^= ((const uint64_t *)(const void *)(data + i))[j];
+    for (int j = 1; j < 8; j++) a[0] ^= a[j];
     return (float)a[0];
 }
 static inline void bench_fma_work(void *argument, int worker, int n_workers)
@@ -126,19 +130,13 @@ static inline void bench_fma_work(void *argument, int worker, int n_workers)
     (void)n_workers;
     struct bench_ceiling_work *w = argument;
     float a[96];
-    for (int i = 0; i < 96; i++)
-        a[i] = (float)i;
+    for (int i = 0; i < 96; i++) a[i] = (float)i;
     for (int64_t r = 0; r < w->rounds; r++)
-        for (int i = 0; i < 96; i++)
-            a[i] = __builtin_fmaf(a[i], 0.999f, 1e-3f);
-    for (int i = 1; i < 96; i++)
-        a[0] += a[i];
+        for (int i = 0; i < 96; i++) a[i] = __builtin_fmaf(a[i], 0.999f, 1e-3f);
+    for (int i = 1; i < 96; i++) a[0] += a[i];
     w->sink[worker % 64] = (double)a[0];
 }
-static inline double bench_fma_flops(void)
-{
-    return 96 * 2;
-}
+static inline double bench_fma_flops(void) { return 96 * 2; }
 #endif
 
 static inline void bench_read_work(void *argument, int worker, int n_workers)

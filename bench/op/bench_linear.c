@@ -18,8 +18,7 @@ static double time_linear(const struct op_context *context, struct shape shape, 
     char *data = bench_alloc(bytes * (size_t)copies);
     struct tensor weight = tensor_2d(data, dtype, shape.rows, shape.width);
     bench_fill(&weight, 1);
-    for (int i = 1; i < copies; i++)
-        memcpy(data + (size_t)i * bytes, data, bytes);
+    for (int i = 1; i < copies; i++) memcpy(data + (size_t)i * bytes, data, bytes);
     struct op_linear op = {
         .x = tensor_2d(bench_alloc((size_t)(n_tokens * shape.width) * 4), DTYPE_F32, n_tokens,
                        shape.width),
@@ -56,7 +55,7 @@ int main(int argc, char **argv)
     int n_threads = 0, quick = 0;
     const char *isa = NULL;
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--threads") && i + 1 < argc) n_threads = atoi(argv[++i]);
+        if (!strcmp(argv[i], "--threads") && i + 1 < argc) n_threads = bench_number(argv[++i]);
         if (!strcmp(argv[i], "--isa") && i + 1 < argc) isa = argv[++i];
         if (!strcmp(argv[i], "--quick")) quick = 1;
     }

@@ -5,7 +5,7 @@ int main(int argc, char **argv)
 {
     struct thread_pool *threads;
     struct error err;
-    if (thread_pool_create(&threads, argc > 1 ? atoi(argv[1]) : 0, &err)) {
+    if (thread_pool_create(&threads, argc > 1 ? bench_number(argv[1]) : 0, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

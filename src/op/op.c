@@ -16,10 +16,7 @@ static int64_t extent(const struct tensor *t, int dimension)
 }
 
 /* T may be 0; an extent read from a tensor is otherwise at least 1. */
-static int64_t any_if_bad(int64_t n)
-{
-    return n < 1 ? OP_ANY : n;
-}
+static int64_t any_if_bad(int64_t n) { return n < 1 ? OP_ANY : n; }
 
 status op_embedding(const struct op_context *context, const struct op_embedding *op,
                     struct error *err)
@@ -105,8 +102,7 @@ status op_linear(const struct op_context *context, const struct op_linear *op, s
     TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2,
                         SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, OP_ANY), err));
     int64_t width = op->x.shape[1];
-    for (int i = 0; i < op->n_projections; i++)
-        TRY(check_projection(op, i, n_tokens, width, err));
+    for (int i = 0; i < op->n_projections; i++) TRY(check_projection(op, i, n_tokens, width, err));
     TRY(check_scratch(name, context, n_tokens, width, err));
     if (n_tokens > 0) context->table->linear(context, op);
     return STATUS_OK;

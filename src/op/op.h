@@ -62,27 +62,33 @@ struct op_linear {
 };
 
 /* Rotary embedding in the "rotate half" pairing of Hugging Face checkpoints, and the cache write:
- *   for j < HD/2:  y[j] = x[j]*cos[t,j] - x[j+HD/2]*sin[t,j];  y[j+HD/2] = x[j+HD/2]*cos + x[j]*sin
- *   q (T, H, HD) f32 rotated in place; k (T, KH, HD) f32 in, rotated into the cache; v (T, KH, HD)
- * f32 cos, sin (T, HD/2) f32, attention scaling factor already multiplied in slots (T) i32: block *
- * block_tokens + offset within the block, each inside the cache (checked), unique within a step
- * (the caller's promise: two tokens on one slot would race) k_cache, v_cache (n_blocks, KH,
- * block_tokens, HD), both f32|f16|bf16 (the same), written at the slots only, rounded to nearest
- * even; HD even, at most OP_HEAD_MAX Su et al. 2021, arXiv:2104.09864. */
+ *   for j < HD/2:  y[j] = x[j]*cos[t,j] - x[j+HD/2]*sin[t,j]
+ *                  y[j+HD/2] = x[j+HD/2]*cos[t,j] + x[j]*sin[t,j]
+ *   q (T, H, HD) f32 rotated in place
+ *   k (T, KH, HD) f32 in, rotated into the cache; v (T, KH, HD) f32
+ *   cos, sin (T, HD/2) f32, attention scaling factor already multiplied in
+ *   slots (T) i32: block * block_tokens + offset in the block, each inside the cache (checked),
+ *   unique within a step (the caller's promise: two tokens on one slot would race)
+ *   k_cache, v_cache (n_blocks, KH, block_tokens, HD), both f32|f16|bf16 (the same), written at
+ *   the slots only, rounded to nearest even; HD even, at most OP_HEAD_MAX
+ * Su et al. 2021, arXiv:2104.09864. */
 enum { OP_HEAD_MAX = 1024 };
 struct op_rope_kv {
     struct tensor q, k, v, cos, sin, slots, k_cache, v_cache;
 };
 
 /* Causal attention of a step over the paged cache. Sequence b owns the query rows
- * [query_start[b], query_start[b+1]) of q; its last query row stands at position kv_lengths[b] - 1,
- * and the query at position p attends to the cached positions 0..p. out, q (T, H, HD) f32, no
- * aliasing; H % KH == 0, query head h reads kv head h / (H / KH) k_cache, v_cache as above;
- * block_tables (B, max_blocks) i32, row b holds ceil(kv_length/block_tokens) valid blocks (checked;
- * entries beyond are not read); query_start (B + 1) i32 from 0 to T, not decreasing; kv_lengths (B)
- * i32, at least the sequence's number of queries out = softmax(scale * q k^T) v, online softmax
- * over whole blocks in order of position (Milakov & Gimelshein 2018, arXiv:1805.02867; Kwon et al.
- * 2023, arXiv:2309.06180), so that chunked prefill, decode and any batch give the same bits. */
+ * [query_start[b], query_start[b+1]) of q; its last query row stands at position
+ * kv_lengths[b] - 1, and the query at position p attends to the cached positions 0..p.
+ *   out, q (T, H, HD) f32, no aliasing; H % KH == 0, query head h reads kv head h / (H / KH)
+ *   k_cache, v_cache as above
+ *   block_tables (B, max_blocks) i32, row b holds ceil(kv_length/block_tokens) valid blocks
+ *   (checked; entries beyond are not read)
+ *   query_start (B + 1) i32 from 0 to T, not decreasing
+ *   kv_lengths (B) i32, at least the sequence's number of queries
+ *   out = softmax(scale * q k^T) v, online softmax in order of position over pieces that depend on
+ *   position and block_tokens alone (Milakov & Gimelshein 2018, arXiv:1805.02867; Kwon et al.
+ *   2023, arXiv:2309.06180), so that chunked prefill, decode and any batch give the same bits. */
 struct op_attention {
     struct tensor out, q, k_cache, v_cache, block_tables, query_start, kv_lengths;
     float scale;

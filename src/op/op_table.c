@@ -40,8 +40,7 @@ status op_table_init(struct op_table *table, const char *isa, struct error *err)
     if (chosen < 0)
         return error_set(err, STATUS_UNSUPPORTED,
                          "isa: \"%s\" is not available; this machine has:%s (or auto)", isa, have);
-    for (int i = 0; i <= chosen; i++)
-        isas[i].fill(table);
+    for (int i = 0; i <= chosen; i++) isas[i].fill(table);
     return STATUS_OK;
 }
 

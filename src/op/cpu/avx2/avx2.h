@@ -1,5 +1,5 @@
 /* avx2: the bodies for processors with AVX2, FMA and F16C. Promises of each: see op/op.h; order of
- * sums: see op/cpu/<operation>_body.h. */
+ * sums: see op/cpu/<operation>_body.inc. */
 #ifndef OP_CPU_AVX2_AVX2_H
 #define OP_CPU_AVX2_AVX2_H
 

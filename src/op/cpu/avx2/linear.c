@@ -1,9 +1,9 @@
-#include "op/cpu/avx2/vector.h"
+#include "op/cpu/avx2/vector.inc"
 
 /* 16 registers: 12 sums, 3 of x, 1 weight. */
 enum { TILE_TOKENS = 3, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 4, DIRECT_ROWS_3 = 4 };
 
-#include "op/cpu/linear_body.h"
+#include "op/cpu/linear_body.inc"
 
 #include "op/cpu/avx2/avx2.h"
 

@@ -1,6 +1,6 @@
-#include "op/cpu/avx2/vector.h"
+#include "op/cpu/avx2/vector.inc"
 
-#include "op/cpu/rope_kv_body.h"
+#include "op/cpu/rope_kv_body.inc"
 
 #include "op/cpu/avx2/avx2.h"
 
