@@ -27,8 +27,8 @@ PYTHON
 if ! met; then
     echo "Installing the Python packages of $requirements into $venv" >&2
     if [ ! -x "$python" ]; then python3 -m venv "$venv" >&2; fi
-    "$python" -m pip install --quiet --disable-pip-version-check "$(grep '^torch==' "$requirements")" >&2
-    "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2
+    "$python" -m pip install -qq --disable-pip-version-check "$(grep '^torch==' "$requirements")" >&2
+    "$python" -m pip install -qq --disable-pip-version-check -r "$requirements" >&2
     if ! met; then
         echo "$venv does not hold what $requirements pins, although pip reported success" >&2
         exit 1
