@@ -79,10 +79,7 @@ static inline size_t others_end(const unsigned char *s, size_t size, size_t at)
     return run_end(s, size, at, VISIBLE_CLASSES, 0);
 }
 
-static inline bool is_newline(unsigned char c)
-{
-    return c == '\r' || c == '\n';
-}
+static inline bool is_newline(unsigned char c) { return c == '\r' || c == '\n'; }
 
 /* 's 't 'm 'd 're 've 'll after the apostrophe at `at`: the end of the match, or 0. Ignoring case,
  * U+017F (long s) folds to s; none of the other letters has a non-ASCII relative. */
@@ -147,8 +144,7 @@ static size_t next_llama3(const unsigned char *s, size_t size, size_t at, size_t
     bool other_follows = next_length && !(next & VISIBLE_CLASSES);
     if (!(class & UNICODE_SPACE) || (s[at] == ' ' && other_follows)) {
         size_t end = other_follows ? others_end(s, size, after + next_length) : after;
-        while (end < size && is_newline(s[end]))
-            end++;
+        while (end < size && is_newline(s[end])) end++;
         return end;
     }
     return spaces_end(s, size, at, true);

@@ -30,15 +30,17 @@ void tokenizer_destroy(struct tokenizer *);
 int32_t tokenizer_vocab_size(const struct tokenizer *);
 /* TOKEN_NONE when the checkpoint names none. */
 token_id tokenizer_bos(const struct tokenizer *);
-token_id tokenizer_eos(const struct tokenizer *); /* tokenizer_config's; generation_config may list more */
+token_id
+tokenizer_eos(const struct tokenizer *); /* tokenizer_config's; generation_config may list more */
 token_id tokenizer_pad(const struct tokenizer *);
 /* The id of a token given by its text ("<|eot_id|>"), or TOKEN_NONE. */
 token_id tokenizer_find(const struct tokenizer *, struct str text);
 bool tokenizer_is_special(const struct tokenizer *, token_id);
 /* The bytes a token stands for (a special token: its text); {"",0} for an unused id. */
 struct str tokenizer_token_bytes(const struct tokenizer *, token_id);
-/* Whether the checkpoint's post-processor puts BOS in front. */
+/* Whether the checkpoint's post-processor puts BOS in front, EOS behind. */
 bool tokenizer_adds_bos(const struct tokenizer *);
+bool tokenizer_adds_eos(const struct tokenizer *);
 /* The chat template(s) of tokenizer_config.json / chat_template.jinja; empty when there is none.
  * `name`: "default", "tool_use", ... */
 struct str tokenizer_chat_template(const struct tokenizer *, const char *name);
@@ -51,6 +53,8 @@ struct token_list {
 void token_list_deinit(struct token_list *);
 status token_list_append(struct token_list *, token_id);
 
+/* Added tokens that the checkpoint does not call special (an ordinary word a fine-tune added, such as
+ * "<think>" in some) are part of the vocabulary and are found in either mode, as HF tokenizers do. */
 enum tokenizer_special {
     TOKENIZER_SPECIAL_AS_TEXT, /* "<|eot_id|>" in the text is encoded as ordinary characters */
     TOKENIZER_SPECIAL_PARSED,  /* it becomes the special token (rendered chat templates) */
@@ -58,12 +62,14 @@ enum tokenizer_special {
 
 struct tokenizer_encode_options {
     enum tokenizer_special special;
-    bool add_bos; /* as the post-processor does; never doubled when the text begins with BOS parsed */
+    bool
+        add_bos; /* as the post-processor does; never doubled when the text begins with BOS parsed */
 };
 
-/* Appends to *out. Any bytes are accepted; invalid UTF-8 is encoded byte by byte and decodes back. */
-status tokenizer_encode(const struct tokenizer *, struct str text,
-                        struct tokenizer_encode_options, struct token_list *out, struct error *err);
+/* Appends to *out; after a failure *out is as it was. Any bytes are accepted; what is not UTF-8 is encoded
+ * by its bytes and decodes back. */
+status tokenizer_encode(const struct tokenizer *, struct str text, struct tokenizer_encode_options,
+                        struct token_list *out, struct error *err);
 
 /* Appends the exact bytes of the tokens (which may cut characters). With skip_special, special tokens
  * contribute nothing. Ids outside the vocabulary: STATUS_INVALID. */
@@ -77,6 +83,7 @@ struct detokenizer {
     uint8_t n_pending;
 };
 status detokenizer_push(struct detokenizer *, struct str token_bytes, struct strbuf *out);
-status detokenizer_finish(struct detokenizer *, struct strbuf *out); /* flushes an unfinished tail */
+status detokenizer_finish(struct detokenizer *,
+                          struct strbuf *out); /* flushes an unfinished tail */
 
 #endif

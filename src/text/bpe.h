@@ -1,0 +1,68 @@
+/* bpe: byte-pair encoding of one piece of text.
+ *
+ * The definition: a piece starts as its single bytes (or characters); while some adjacent pair is in the
+ * merge table, the pair of lowest rank (leftmost among equals) becomes one symbol. That is what both
+ * tiktoken (all pairs whose concatenation is a token, ranked by the token) and HF tokenizers (the listed
+ * merges, ranked by their place) compute.
+ *
+ * Two bodies: bpe_heap.c carries the definition out in O(n log n); bpe_match.c finds the same tokens by
+ * longest matches and backtracking, several times faster, for tables whose merges never overtake the
+ * merges that make their parts (bpe_create checks; every trained table seen so far passes). Immutable after
+ * creation, usable from any thread; each thread brings its workspace.
+ */
+#ifndef TEXT_BPE_H
+#define TEXT_BPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+#include "base/str.h"
+#include "text/tokenizer.h"
+
+struct bpe_merge {
+    token_id left, right, result;
+    uint32_t rank; /* below 2^31 */
+};
+
+enum bpe_alphabet {
+    BPE_BYTES,      /* every byte has a token */
+    BPE_CHARACTERS, /* a character without a token becomes its bytes' fallback tokens, or unknown */
+};
+
+struct bpe_source {
+    const struct str
+        *tokens; /* bytes by id, borrowed for the life of the bpe; {_, 0} = not matched */
+    int32_t n_tokens;
+    /* In order of rank; of a repeated pair the last one counts; ids within n_tokens; the bytes of result
+     * are those of left followed by those of right. */
+    const struct bpe_merge *merges;
+    size_t n_merges;
+    bool whole_piece_wins; /* a piece that is a token as a whole is that token, merges or not */
+    enum bpe_alphabet alphabet;
+    const token_id *byte_fallback; /* BPE_CHARACTERS: 256 ids or TOKEN_NONE; NULL = none. Copied. */
+    token_id unknown;              /* BPE_CHARACTERS: TOKEN_NONE = such characters are dropped */
+    bool fuse_unknown;             /* adjacent unknown characters are one unknown token */
+    bool only_heap;                /* tests: do not build the fast body */
+};
+
+struct bpe;
+status bpe_create(struct bpe **, const struct bpe_source *, struct error *err);
+void bpe_destroy(struct bpe *);
+/* Whether the fast body is in use. */
+bool bpe_is_fast(const struct bpe *);
+
+/* The id of the token with exactly these bytes, or TOKEN_NONE. */
+token_id bpe_find_token(const struct bpe *, struct str);
+
+/* Scratch and caches of one encoding call, sized for a text of that many bytes. */
+struct bpe_workspace;
+status bpe_workspace_create(struct bpe_workspace **, size_t text_bytes);
+void bpe_workspace_destroy(struct bpe_workspace *);
+
+/* Appends the tokens of text[from, to). A workspace serves one bpe; texts may differ. */
+status bpe_encode(const struct bpe *, struct bpe_workspace *, struct str text, size_t from,
+                  size_t to, struct token_list *out);
+
+#endif

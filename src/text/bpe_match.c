@@ -1,0 +1,272 @@
+/* BPE by longest matches.
+ *
+ * What makes it exact: a sequence of tokens is the encoding of its text if and only if each token is the
+ * encoding of its own bytes and each adjacent pair is the encoding of the pair's bytes. (Inside an
+ * encoding nothing ever merged across a cut, so every part ran as if alone; and if in some run a first
+ * merge crossed a cut, it would have crossed it in the run of that pair alone too.) So a left-to-right
+ * search that tries the longest token first, asks of each adjacent pair whether it holds, and steps back
+ * when nothing fits, ends in the one encoding there is; a cut that failed once never needs another visit,
+ * because the encoding of what lies before it is unique.
+ *
+ * Whether a pair holds is answered by unwinding both tokens along the cut, latest merge first: two symbols
+ * that met at the cut and had a merge ranked before the one that consumed either of them would have
+ * merged. This needs every token's merges to come after those of its parts (bpe_match_build checks).
+ */
+#include <stdlib.h>
+
+#include "base/utf8.h"
+#include "text/bpe_tables.h"
+
+/* Would the encoding of left's and right's bytes keep the cut between them? With `whole` false the merge
+ * of the two whole tokens does not count. */
+static bool pair_holds(const struct bpe *b, token_id left, token_id right, bool whole)
+{
+    uint32_t limit = whole ? BPE_NO_RANK : 0;
+    for (;;) {
+        const struct bpe_pair *pair = limit ? bpe_find_pair(b, left, right) : NULL;
+        if (pair && pair->rank < limit) return false;
+        const struct bpe_origin *l = &b->origins[left], *r = &b->origins[right];
+        if (l->rank > r->rank) {
+            limit = l->rank; /* at equal rank the merge further left, inside `left`, came first */
+            left = l->right;
+        } else {
+            if (r->rank == BPE_BASE_RANK) return true;
+            limit = r->rank + 1;
+            right = r->left;
+        }
+    }
+}
+
+static bool is_base(const struct bpe *b, token_id id)
+{
+    struct str s = b->tokens[id];
+    if (b->alphabet == BPE_BYTES) return s.size == 1;
+    uint32_t code;
+    return s.size && s.size <= 4 && utf8_decode(s.data, s.size, &code) == s.size &&
+           code != UTF8_INVALID;
+}
+
+/* Fills the origins. False when some merge can act before the merges that make its parts. */
+static bool find_origins(struct bpe *b, const struct bpe_source *source)
+{
+    for (token_id id = 0; id < b->n_tokens; id++)
+        b->origins[id] = (struct bpe_origin){TOKEN_NONE, TOKEN_NONE,
+                                             is_base(b, id) ? BPE_BASE_RANK : BPE_NO_RANK,
+                                             (uint32_t)b->tokens[id].size};
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < source->n_merges; i++) {
+            const struct bpe_merge *m = &source->merges[i];
+            uint32_t rank = m->rank + 1;
+            const struct bpe_origin *l = &b->origins[m->left], *r = &b->origins[m->right];
+            struct bpe_origin *result = &b->origins[m->result];
+            if (l->rank == BPE_NO_RANK || r->rank == BPE_NO_RANK) continue;
+            bool in_order = l->rank < rank && r->rank < rank;
+            if (in_order ? pass == 1 || result->rank != BPE_NO_RANK : pass == 0) continue;
+            const struct bpe_pair *pair = bpe_find_pair(b, m->left, m->right);
+            if (!pair || pair->rank != rank) continue; /* listed again later: that one counts */
+            if (!pair_holds(b, m->left, m->right, false)) continue;
+            if (pass == 1) return false;
+            *result = (struct bpe_origin){m->left, m->right, rank, result->size};
+        }
+    }
+    return true;
+}
+
+static bool fallback_may_merge(const struct bpe *b, const struct bpe_source *source)
+{
+    if (b->alphabet == BPE_BYTES) return false;
+    for (size_t i = 0; i < source->n_merges; i++) {
+        const struct bpe_merge *m = &source->merges[i];
+        if (m->left == b->unknown || m->right == b->unknown) return true;
+        for (int byte = 0; byte < 256; byte++)
+            if (m->left == b->byte_fallback[byte] || m->right == b->byte_fallback[byte])
+                return true;
+    }
+    return false;
+}
+
+static struct bpe_start walk_start(const struct bpe *b, const unsigned char *bytes, size_t n)
+{
+    struct bpe_start start = {0, TOKEN_NONE};
+    for (size_t i = 0; i < n; i++) {
+        const struct byte_trie_edge *edge = byte_trie_step(&b->trie, start.node, bytes[i]);
+        if (!edge) {
+            start.node = BYTE_TRIE_NO_NODE;
+            break;
+        }
+        start.node = edge->child;
+        if (edge->value >= 0) start.token = edge->value;
+    }
+    return start;
+}
+
+static status build_starts(struct bpe *b, struct error *err)
+{
+    b->pair_starts = malloc(0x10000 * sizeof *b->pair_starts);
+    b->character_starts = malloc(0x10000 * sizeof *b->character_starts);
+    if (!b->pair_starts || !b->character_starts)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the token starts");
+    for (uint32_t code = 0; code < 0x10000; code++) {
+        const unsigned char pair[2] = {(unsigned char)(code >> 8), (unsigned char)code};
+        b->pair_starts[code] = walk_start(b, pair, 2);
+        const unsigned char character[3] = {(unsigned char)(0xE0 | code >> 12),
+                                            (unsigned char)(0x80 | (code >> 6 & 0x3F)),
+                                            (unsigned char)(0x80 | (code & 0x3F))};
+        b->character_starts[code] = walk_start(b, character, 3);
+    }
+    return STATUS_OK;
+}
+
+status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct error *err)
+{
+    b->origins = calloc((size_t)b->n_tokens + 1, sizeof *b->origins);
+    if (!b->origins) return error_set(err, STATUS_NO_MEMORY, "no memory for the token origins");
+    b->fast = !source->only_heap && !fallback_may_merge(b, source) && find_origins(b, source);
+    status result = byte_trie_reserve(&b->trie, (size_t)b->n_tokens * 2);
+    for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
+        if (!b->tokens[id].size) continue;
+        bool reachable = b->fast && b->origins[id].rank != BPE_NO_RANK;
+        result = byte_trie_insert(&b->trie, b->tokens[id], reachable ? id : ~id);
+    }
+    if (result != STATUS_OK)
+        return error_set(err, result, "the vocabulary's tokens make too large a table");
+    return b->fast ? build_starts(b, err) : STATUS_OK;
+}
+
+/* The longest reachable token at the beginning of s[0, size), or TOKEN_NONE. *whole gets the token, reachable
+ * or not, that is all of s. */
+static inline token_id longest_match(const struct bpe *b, const unsigned char *s, size_t size,
+                                     token_id *whole)
+{
+    struct bpe_start at = {0, TOKEN_NONE};
+    size_t i = 0;
+    *whole = TOKEN_NONE;
+    if (size > 3) { /* all of s is longer than a start */
+        if (s[0] >= 0xE0 && s[0] < 0xF0 && (s[1] & 0xC0) == 0x80 && (s[2] & 0xC0) == 0x80) {
+            at = b->character_starts[(s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu)];
+            i = 3;
+        } else {
+            at = b->pair_starts[(unsigned)s[0] << 8 | s[1]];
+            i = 2;
+        }
+        if (at.node == BYTE_TRIE_NO_NODE) return at.token;
+    }
+    for (; i < size; i++) {
+        const struct byte_trie_edge *edge = byte_trie_step(&b->trie, at.node, s[i]);
+        if (!edge) return at.token;
+        at.node = edge->child;
+        if (edge->value >= 0) at.token = edge->value;
+        if (i + 1 == size && edge->value != BYTE_TRIE_NO_VALUE)
+            *whole = edge->value >= 0 ? edge->value : ~edge->value;
+    }
+    return at.token;
+}
+
+static inline bool judged_pair_holds(const struct bpe *b, struct bpe_workspace *w, token_id left,
+                                     token_id right)
+{
+    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint64_t)(uint32_t)right << 1;
+    uint64_t *judged = &w->judged_pairs[(key * 0x9E3779B97F4A7C15u) >> 32 & w->judged_mask];
+    if (((*judged - 1) & ~(uint64_t)1) == key && *judged) return (*judged - 1) & 1;
+    bool holds = pair_holds(b, left, right, true);
+    *judged = (key | holds) + 1;
+    return holds;
+}
+
+/* Emits the tokens of a character that has none: nothing merges with them, so the search begins anew
+ * behind it. Returns its length. */
+static size_t emit_fallback(const struct bpe *b, struct str rest, struct token_list *out,
+                            bool *after_unknown)
+{
+    uint32_t code;
+    size_t length = utf8_decode(rest.data, rest.size, &code);
+    bool all = true;
+    for (size_t i = 0; i < length; i++)
+        all &= b->byte_fallback[(unsigned char)rest.data[i]] != TOKEN_NONE;
+    if (all) {
+        for (size_t i = 0; i < length; i++)
+            out->ids[out->count++] = b->byte_fallback[(unsigned char)rest.data[i]];
+    } else if (b->unknown != TOKEN_NONE) {
+        if (!*after_unknown || !b->fuse_unknown) out->ids[out->count++] = b->unknown;
+        *after_unknown = true;
+    }
+    return length;
+}
+
+static inline bool cut_is_viable(const struct bpe_workspace *w, size_t at)
+{
+    return w->viable[at / 64] >> (at % 64) & 1;
+}
+
+/* Encodes s[0, size) until its end or until a place where no token begins; returns how far it came, or
+ * SIZE_MAX when the search took longer than the heap would. */
+static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigned char *s,
+                     size_t size, token_id first, struct token_list *out)
+{
+    size_t at = 0, floor = out->count, budget = size * 8 + 64;
+    token_id token = first, ignored;
+    while (token != TOKEN_NONE) {
+        token_id last = out->count > floor ? out->ids[out->count - 1] : TOKEN_NONE;
+        size_t length = 0;
+        for (;;) {
+            if (budget-- == 0) return SIZE_MAX;
+            length = b->origins[token].size;
+            if (cut_is_viable(w, at + length) &&
+                (last == TOKEN_NONE || judged_pair_holds(b, w, last, token)))
+                break;
+            token = length > 1 ? longest_match(b, s + at, length - 1, &ignored) : TOKEN_NONE;
+            if (token == TOKEN_NONE) break;
+        }
+        if (token != TOKEN_NONE) {
+            out->ids[out->count++] = token;
+            at += length;
+            if (at == size) return size;
+            token = longest_match(b, s + at, size - at, &ignored);
+            continue;
+        }
+        if (last == TOKEN_NONE)
+            return SIZE_MAX; /* cannot be: the first base symbol always stands */
+        w->viable[at / 64] &= ~((uint64_t)1 << (at % 64));
+        out->count--;
+        token = last;
+        at -= b->origins[last].size;
+    }
+    return at;
+}
+
+static status prepare_viable(struct bpe_workspace *w, size_t size)
+{
+    size_t words = size / 64 + 1;
+    TRY(bpe_grow((void **)&w->viable, &w->viable_capacity, words, sizeof *w->viable));
+    memset(w->viable, 0xFF, words * sizeof *w->viable);
+    return STATUS_OK;
+}
+
+status bpe_match_encode(const struct bpe *b, struct bpe_workspace *w, struct str piece,
+                        struct token_list *out)
+{
+    const unsigned char *s = (const unsigned char *)piece.data;
+    size_t before = out->count;
+    token_id whole, token = longest_match(b, s, piece.size, &whole);
+    if (whole != TOKEN_NONE && (b->whole_piece_wins || whole == token)) {
+        out->ids[out->count++] = whole;
+        return STATUS_OK;
+    }
+    bool after_unknown = false;
+    for (size_t at = 0; at < piece.size;) {
+        if (token != TOKEN_NONE) {
+            after_unknown = false;
+            TRY(prepare_viable(w, piece.size - at));
+            size_t done = search(b, w, s + at, piece.size - at, token, out);
+            if (done == SIZE_MAX) {
+                out->count = before;
+                return bpe_heap_encode(b, w, piece, out);
+            }
+            at += done;
+        } else {
+            at += emit_fallback(b, str_slice(piece, at, piece.size), out, &after_unknown);
+        }
+        if (at < piece.size) token = longest_match(b, s + at, piece.size - at, &whole);
+    }
+    return STATUS_OK;
+}

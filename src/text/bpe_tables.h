@@ -1,0 +1,99 @@
+/* bpe_tables: what the bodies of bpe.h share. Private to src/text/bpe*.c. */
+#ifndef TEXT_BPE_TABLES_H
+#define TEXT_BPE_TABLES_H
+
+#include "text/bpe.h"
+#include "text/byte_trie.h"
+
+struct bpe_pair {
+    uint64_t key;  /* left + 1 << 32 | right; 0 = empty */
+    uint32_t rank; /* of the source, plus one */
+    token_id result;
+};
+
+#define BPE_NO_RANK   UINT32_MAX
+#define BPE_BASE_RANK 0 /* of single bytes and characters; merges have their rank + 1 */
+
+/* How a token comes about when its bytes are encoded alone; only tokens that then stay one token
+ * ("reachable") can appear in an encoding beside others. */
+struct bpe_origin {
+    token_id left, right; /* the last merge; TOKEN_NONE for a base symbol */
+    uint32_t rank;        /* of that merge, plus one; BPE_NO_RANK when not reachable */
+    uint32_t size;        /* of the token in bytes */
+};
+
+/* Where a walk through the trie stands after its first bytes. */
+struct bpe_start {
+    uint32_t node;  /* BYTE_TRIE_NO_NODE: no token goes on from here */
+    token_id token; /* the longest reachable token so far, or TOKEN_NONE */
+};
+
+struct bpe {
+    const struct str *tokens;
+    int32_t n_tokens;
+    enum bpe_alphabet alphabet;
+    bool whole_piece_wins;
+    token_id byte_fallback[256];
+    token_id unknown;
+    bool fuse_unknown;
+    token_id byte_tokens[256]; /* BPE_BYTES: the base symbols */
+
+    struct bpe_pair *pairs;
+    uint32_t pair_shift; /* 64 - log2(slots) */
+
+    struct byte_trie trie; /* value: token id, or ~id for a token that is not reachable */
+
+    bool fast; /* what follows is there only then */
+    struct bpe_origin *origins;
+    struct bpe_start *pair_starts;      /* by the first two bytes */
+    struct bpe_start *character_starts; /* by the first character, U+0800..U+FFFF */
+};
+
+struct bpe_symbol {
+    token_id id;
+    uint32_t rank; /* of the pair this symbol forms with the next */
+    int32_t previous, next;
+};
+
+struct bpe_cached_piece {
+    uint64_t bytes[2];
+    token_id ids[3];
+    uint16_t size, n_ids; /* size 0 = empty */
+};
+
+struct bpe_workspace {
+    struct bpe_cached_piece *pieces;
+    uint64_t *judged_pairs; /* left << 32 | right << 1 | valid, plus one */
+    uint32_t piece_mask, judged_mask;
+
+    struct bpe_symbol *symbols;
+    size_t symbol_capacity;
+    uint64_t *heap;
+    size_t heap_size, heap_capacity;
+    uint64_t *viable; /* a bit for every cut that may still lead to an encoding */
+    size_t viable_capacity;
+};
+
+static inline const struct bpe_pair *bpe_find_pair(const struct bpe *b, token_id left,
+                                                   token_id right)
+{
+    uint64_t key = ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right;
+    uint64_t mask = UINT64_MAX >> b->pair_shift;
+    for (uint64_t slot = (key * 0x9E3779B97F4A7C15u) >> b->pair_shift;; slot = (slot + 1) & mask) {
+        const struct bpe_pair *pair = &b->pairs[slot];
+        if (pair->key == key) return pair;
+        if (pair->key == 0) return NULL;
+    }
+}
+
+/* bpe.c: *out grows to at least n elements of that size; contents are kept. */
+status bpe_grow(void **data, size_t *capacity, size_t n, size_t element_bytes);
+/* bpe_heap.c */
+status bpe_heap_encode(const struct bpe *, struct bpe_workspace *, struct str piece,
+                       struct token_list *out);
+/* bpe_match.c: sets fast when the table allows it. */
+status bpe_match_build(struct bpe *, const struct bpe_source *, struct error *err);
+status bpe_match_encode(const struct bpe *, struct bpe_workspace *, struct str piece,
+                        struct token_list *out);
+
+#endif

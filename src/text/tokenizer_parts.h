@@ -1,0 +1,61 @@
+/* tokenizer_parts: the inside of a tokenizer, shared by the files that load one. Private to src/text. */
+#ifndef TEXT_TOKENIZER_PARTS_H
+#define TEXT_TOKENIZER_PARTS_H
+
+#include "base/arena.h"
+#include "text/added_tokens.h"
+#include "text/bpe.h"
+#include "text/pretokenizer.h"
+#include "text/tokenizer.h"
+
+enum {
+    TOKENIZER_MAX_IDS = 1 << 22, /* the largest known vocabularies have some 2^18 */
+    TOKENIZER_MAX_TOKEN_BYTES = 4096,
+    TOKENIZER_MAX_FILE_BYTES = 1 << 28,
+    TOKENIZER_MAX_TEMPLATES = 32,
+};
+
+struct tokenizer_template {
+    struct str name, text;
+};
+
+struct tokenizer {
+    struct arena arena;     /* every string and array below */
+    struct str *tokens;     /* what each id stands for; {NULL, 0} = unused */
+    struct str *bpe_tokens; /* those of them that BPE can make, by id; else {NULL, 0} */
+    uint8_t *flags;         /* enum added_token_flag */
+    int32_t n_ids;          /* 1 + the largest id in use; the arrays have n_capacity */
+    int32_t n_capacity;
+    struct bpe *bpe;
+    enum pretokenizer_kind pretokenizer;
+    struct added_tokens raw, normalized;
+
+    token_id bos, eos, pad;         /* as the configuration names them */
+    token_id put_before, put_after; /* what the post-processor adds; else TOKEN_NONE */
+    struct tokenizer_template templates[TOKENIZER_MAX_TEMPLATES];
+    int n_templates;
+};
+
+/* Grows the arrays so that ids below n fit. */
+status tokenizer_reserve_ids(struct tokenizer *, int32_t n, const char *source, struct error *err);
+/* Gives an id its flags and text; builds nothing yet. A text or id that already means something else is refused. */
+status tokenizer_add_token(struct tokenizer *, token_id, struct str text, unsigned flags,
+                           const char *source, struct error *err);
+/* Fills raw and normalized from the flags; call once, last. */
+status tokenizer_finish_added(struct tokenizer *, const char *source, struct error *err);
+
+/* tokenizer_json.c: vocabulary, merges, added tokens, the kinds of the stages. */
+status tokenizer_json_load(struct tokenizer *, struct str text, const char *source,
+                           struct error *err);
+/* tokenizer_tiktoken.c: Meta's tokenizer.model, and the special tokens of Llama 3 after it. */
+status tokenizer_tiktoken_load(struct tokenizer *, struct str text, const char *source,
+                               struct error *err);
+status tokenizer_tiktoken_add_specials(struct tokenizer *, const char *source, struct error *err);
+/* tokenizer_config.c: tokenizer_config.json (or special_tokens_map.json, whose names are a subset). What is already
+ * known is kept. */
+status tokenizer_config_load(struct tokenizer *, struct str text, const char *source,
+                             struct error *err);
+status tokenizer_config_add_template(struct tokenizer *, struct str name, struct str text,
+                                     const char *source, struct error *err);
+
+#endif
