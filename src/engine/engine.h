@@ -68,13 +68,23 @@ struct engine_request {
     struct sampling_params params; /* everything it points to is copied */
     int32_t priority;              /* lower first; equal: first come first served */
     void *user;                    /* handed back with every output */
+    uint64_t
+        cache_salt; /* only requests of one salt share cached prefixes (timing tells who else asked) */
+    /* NULL, or bans tokens before each choice by setting their logits to -INFINITY (structured output).
+     * May be called from the engine's worker threads, one call at a time per completion. Must depend on
+     * its arguments alone. For beams `index` and `output` are the beam's. */
+    void (*mask)(void *argument, int32_t index, const token_id *output, int32_t n_output,
+                 float *logits, int32_t vocab_size);
+    void *mask_argument;
 };
-/* STATUS_INVALID for bad fields or a prompt that cannot fit max_model_len (numbers in the message);
- * *id identifies the request in outputs and cancel. */
+/* STATUS_INVALID for bad fields, a prompt that cannot fit max_model_len, or a request that could never
+ * have its kv blocks even alone (numbers in the message); STATUS_NO_MEMORY. Then nothing was added.
+ * *id identifies the request in outputs and cancel. May be called while outputs are handed out. */
 status engine_submit(struct engine *, const struct engine_request *, uint64_t *id,
                      struct error *err);
-/* Takes effect before the next step; the request's last output has finish reason CANCELLED. Unknown
- * or finished ids are ignored. */
+/* Takes effect before the next step, which hands out a last output with finish reason CANCELLED for each
+ * unfinished completion. Unknown or finished ids are ignored. May be called while outputs are handed
+ * out. */
 void engine_cancel(struct engine *, uint64_t id);
 
 enum finish_reason {
@@ -88,10 +98,11 @@ enum finish_reason {
 struct token_logprob {
     token_id id;
     float logprob;
-    int32_t rank; /* 1 = most likely */
+    int32_t rank; /* 1 + the number of tokens that are more likely */
 };
 
-/* One completion's progress after a step. Pointers are valid until the next engine call. */
+/* One completion's progress after a step. Pointers are valid until the next engine_step or destroy.
+ * Logprobs are of the model's own distribution: before bias, penalties and temperature. */
 struct engine_output {
     uint64_t id;
     void *user;
@@ -102,12 +113,17 @@ struct engine_output {
                         stop string is held back until that is decided */
     const struct token_logprob *logprobs; /* per new token: the chosen one, then the best ones */
     size_t logprobs_per_token;            /* 0 when not asked for */
-    const struct token_logprob *prompt_logprobs; /* once, with the first output of index 0 */
+    /* Once, with the first output of index 0: for the prompt tokens from the second on, the token
+     * itself, then the best ones. */
+    const struct token_logprob *prompt_logprobs;
     size_t n_prompt_logprobs, prompt_logprobs_per_token;
     enum finish_reason finish;
     token_id stop_token;    /* the id that stopped it, or TOKEN_NONE */
     struct str stop_string; /* the stop string that matched, or empty */
-    double cumulative_logprob;
+    double
+        cumulative_logprob; /* of the tokens so far; only where logprobs were asked for or beams */
+    double beam_score;      /* cumulative_logprob / length^length_penalty */
+    uint64_t seed;          /* the request's, drawn by the engine when it brought none */
     const struct error *error; /* with FINISH_ERROR */
     int32_t n_prompt_tokens, n_cached_tokens, n_generated_tokens;
 };

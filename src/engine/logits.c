@@ -3,10 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static size_t align_up(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
+static size_t align_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* The sizes of the pieces, in the order in which they are carved. */
 enum { N_PIECES = 10 };
@@ -23,16 +20,14 @@ static void piece_bytes(int32_t vocab_size, int32_t max_context, size_t bytes[N_
                                     8 * blocks,
                                     8 * (size_t)LOGITS_BUCKETS,
                                     4 * (size_t)max_context};
-    for (int i = 0; i < N_PIECES; i++)
-        bytes[i] = align_up(sizes[i]);
+    for (int i = 0; i < N_PIECES; i++) bytes[i] = align_up(sizes[i]);
 }
 
 size_t logits_scratch_bytes(int32_t vocab_size, int32_t max_context)
 {
     size_t bytes[N_PIECES], total = 0;
     piece_bytes(vocab_size, max_context, bytes);
-    for (int i = 0; i < N_PIECES; i++)
-        total += bytes[i];
+    for (int i = 0; i < N_PIECES; i++) total += bytes[i];
     return total;
 }
 
@@ -78,25 +73,16 @@ static inline vec4 vec4_load(const float *p)
     return v;
 }
 
-static inline void vec4_store(float *p, vec4 v)
-{
-    memcpy(p, &v, sizeof v);
-}
+static inline void vec4_store(float *p, vec4 v) { memcpy(p, &v, sizeof v); }
 
-static inline vec4 vec4_all(float x)
-{
-    return (vec4){x, x, x, x};
-}
+static inline vec4 vec4_all(float x) { return (vec4){x, x, x, x}; }
 
 static inline vec4 vec4_select(vec4i mask, vec4 yes, vec4 no)
 {
     return (vec4)((mask & (vec4i)yes) | (~mask & (vec4i)no));
 }
 
-static inline vec4 vec4_max(vec4 a, vec4 b)
-{
-    return vec4_select(a > b, a, b);
-}
+static inline vec4 vec4_max(vec4 a, vec4 b) { return vec4_select(a > b, a, b); }
 
 static inline float vec4_largest(vec4 v)
 {
@@ -167,10 +153,7 @@ static inline vec4 vec4_exp_not_positive(vec4 x)
     return vec4_select(inside, p * power, vec4_all(0));
 }
 
-float logits_exp(float x)
-{
-    return vec4_exp_not_positive(vec4_all(x))[0];
-}
+float logits_exp(float x) { return vec4_exp_not_positive(vec4_all(x))[0]; }
 
 /* Sum of exp((x - maximum) * factor) of one block; stores what the pointers ask for. */
 static inline double weigh_block(const float *x, int32_t count, float maximum, float factor,
@@ -194,8 +177,7 @@ static inline double weigh_block(const float *x, int32_t count, float maximum, f
         if (weights) weights[i] = w;
         sum += (double)w;
     }
-    for (int j = 0; j < 4; j++)
-        sum += (double)sums[0][j] + (double)sums[1][j];
+    for (int j = 0; j < 4; j++) sum += (double)sums[0][j] + (double)sums[1][j];
     return sum;
 }
 
@@ -247,8 +229,7 @@ struct logits_boundary logits_select(struct logits_scratch *s, const uint32_t *k
     for (int level = 0; level < 3; level++) {
         fill_buckets(s, keys, weights, n, prefix, shifts[level], widths[level]);
         int b = (1 << widths[level]) - 1;
-        for (; b > 0 && s->buckets[b] < wanted; b--)
-            wanted -= s->buckets[b];
+        for (; b > 0 && s->buckets[b] < wanted; b--) wanted -= s->buckets[b];
         if (b == 0 && s->buckets[0] < wanted) {
             /* Everything is wanted. The sums of two levels may differ in their last bits, so this
              * can also happen below the first level; then all of this bucket is wanted, and no
@@ -269,8 +250,7 @@ float logits_top_bound(struct logits_scratch *s, int32_t k)
     int32_t n_blocks = (s->vocab_size + LOGITS_BLOCK - 1) / LOGITS_BLOCK;
     if (k > n_blocks / 2) return -INFINITY;
     /* The k-th largest block maximum: k elements at least are as large. */
-    for (int32_t i = 0; i < n_blocks; i++)
-        s->keys[i] = logits_key(s->block_maxima[i]);
+    for (int32_t i = 0; i < n_blocks; i++) s->keys[i] = logits_key(s->block_maxima[i]);
     uint32_t key = logits_select(s, s->keys, NULL, n_blocks, k).key;
     uint32_t bits = key & 0x80000000u ? key ^ 0x80000000u : ~key;
     float bound;
@@ -312,8 +292,7 @@ int32_t logits_top(struct logits_scratch *s, const float *row, int32_t k, token_
             if (used < k) {
                 out[used++] = i;
                 if (used == k)
-                    for (int32_t j = k / 2 - 1; j >= 0; j--)
-                        sift_down(row, out, k, j);
+                    for (int32_t j = k / 2 - 1; j >= 0; j--) sift_down(row, out, k, j);
             } else if (row[i] > row[out[0]]) { /* an equal later id is worse */
                 out[0] = i;
                 sift_down(row, out, k, 0);

@@ -25,8 +25,7 @@ void sampler_adjust(struct logits_scratch *s, const struct sampler_input *in, fl
         in->mask(in->mask_argument, in->index, in->tokens + in->n_prompt, n_output, row,
                  s->vocab_size);
     if (n_output < p->min_tokens)
-        for (int32_t i = 0; i < in->n_held_ids; i++)
-            row[in->held_ids[i]] = -INFINITY;
+        for (int32_t i = 0; i < in->n_held_ids; i++) row[in->held_ids[i]] = -INFINITY;
     sampler_ngram_apply(s, in, row);
     sampler_penalties_apply(s, in, row);
     sampler_dry_apply(s, in, row);
@@ -102,8 +101,7 @@ status sampler_distribution(struct logits_scratch *s, const struct sampler_input
                             double *probabilities, struct error *err)
 {
     sampler_adjust(s, in, row);
-    for (int32_t i = 0; i < s->vocab_size; i++)
-        probabilities[i] = 0;
+    for (int32_t i = 0; i < s->vocab_size; i++) probabilities[i] = 0;
     token_id best = logits_argmax(s, row);
     if (!(row[best] > -INFINITY)) return nothing_left(err);
     if (in->params->temperature == 0) {

@@ -72,8 +72,7 @@ void sampler_dry_apply(struct logits_scratch *s, const struct sampler_input *in,
     if (!in->text.bytes) b.count = 0;
     /* Only tokens after the last breaker count, and no more of them than the longest match has. */
     int32_t limit = 0;
-    while (limit < longest && !breaker_ends_in(&b, tokens, n - 1 - limit))
-        limit++;
+    while (limit < longest && !breaker_ends_in(&b, tokens, n - 1 - limit)) limit++;
     if (limit < p->dry_allowed_length) return;
 
     /* counts holds the longest match in front of each token; the exponent is bounded so that the

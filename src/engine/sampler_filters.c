@@ -8,10 +8,7 @@
 
 #include "engine/sampler.h"
 
-static int32_t vocabulary(const struct logits_scratch *s)
-{
-    return s->vocab_size;
-}
+static int32_t vocabulary(const struct logits_scratch *s) { return s->vocab_size; }
 
 /* Candidates become those of the whole row with scaled >= bound. */
 static void gather(struct logits_scratch *s, float bound, struct sampler_candidates *c)
@@ -60,8 +57,7 @@ static void keep(struct logits_scratch *s, struct sampler_candidates *c,
 
 static void fill_keys(struct logits_scratch *s, const struct sampler_candidates *c)
 {
-    for (int32_t i = 0; i < c->n; i++)
-        s->keys[i] = logits_key(candidate_scaled(s, c, i) + 0.0f);
+    for (int32_t i = 0; i < c->n; i++) s->keys[i] = logits_key(candidate_scaled(s, c, i) + 0.0f);
 }
 
 static void apply_top_k(struct logits_scratch *s, int32_t k, float scaled_bound,

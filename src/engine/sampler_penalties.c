@@ -13,15 +13,13 @@ static void apply_repetition(struct logits_scratch *s, const struct sampler_inpu
         s->counts[id] = 1;
         row[id] = row[id] > 0 ? row[id] / r : row[id] * r;
     }
-    for (int32_t i = 0; i < in->n_tokens; i++)
-        s->counts[in->tokens[i]] = 0;
+    for (int32_t i = 0; i < in->n_tokens; i++) s->counts[in->tokens[i]] = 0;
 }
 
 static void apply_frequency(struct logits_scratch *s, const struct sampler_input *in, float *row)
 {
     const struct sampling_params *p = in->params;
-    for (int32_t i = in->n_prompt; i < in->n_tokens; i++)
-        s->counts[in->tokens[i]]++;
+    for (int32_t i = in->n_prompt; i < in->n_tokens; i++) s->counts[in->tokens[i]]++;
     for (int32_t i = in->n_prompt; i < in->n_tokens; i++) {
         token_id id = in->tokens[i];
         if (s->counts[id] == 0) continue;
@@ -51,8 +49,7 @@ void sampler_match_suffix(const token_id *tokens, int32_t n, int32_t *match)
             int32_t known = match[n - 1 - (d - left)];
             z = known < right - d ? known : right - d;
         }
-        while (d + z < n && tokens[n - 1 - z] == tokens[n - 1 - d - z])
-            z++;
+        while (d + z < n && tokens[n - 1 - z] == tokens[n - 1 - d - z]) z++;
         match[n - 1 - d] = z;
         if (d + z > right) {
             left = d;

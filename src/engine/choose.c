@@ -1,0 +1,169 @@
+#include "engine/choose.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/beam_search.h"
+#include "engine/logprobs.h"
+#include "engine/sampler.h"
+
+static size_t worker_bytes(int32_t vocab_size, int32_t max_model_len)
+{
+    size_t row = ((size_t)vocab_size * sizeof(float) + 63) / 64 * 64;
+    return row + (logits_scratch_bytes(vocab_size, max_model_len) + 63) / 64 * 64;
+}
+
+uint64_t chooser_bytes(const struct scheduler_limits *l, int32_t vocab_size, int32_t max_model_len,
+                       int n_workers)
+{
+    (void)l;
+    return (uint64_t)n_workers *
+           (worker_bytes(vocab_size, max_model_len) + sizeof(struct choose_worker));
+}
+
+status chooser_init(struct chooser *c, const struct scheduler_limits *l, int32_t vocab_size,
+                    int32_t max_model_len, const struct token_text *text, struct thread_pool *pool,
+                    struct error *err)
+{
+    (void)l;
+    *c = (struct chooser){.pool = pool, .text = text, .vocab_size = vocab_size};
+    c->n_workers = pool ? thread_pool_size(pool) : 1;
+    size_t bytes = worker_bytes(vocab_size, max_model_len);
+    c->workers = calloc((size_t)c->n_workers, sizeof *c->workers);
+    c->memory = aligned_alloc(64, (size_t)c->n_workers * bytes);
+    if (!c->workers || !c->memory) {
+        chooser_deinit(c);
+        return error_set(err, STATUS_NO_MEMORY, "sampling: no memory for a vocabulary of %d",
+                         vocab_size);
+    }
+    for (int i = 0; i < c->n_workers; i++) {
+        char *at = (char *)c->memory + (size_t)i * bytes;
+        c->workers[i].row = (float *)(void *)at;
+        at += ((size_t)vocab_size * sizeof(float) + 63) / 64 * 64;
+        logits_scratch_carve(&c->workers[i].scratch, at, vocab_size, max_model_len);
+    }
+    return STATUS_OK;
+}
+
+void chooser_deinit(struct chooser *c)
+{
+    free(c->workers);
+    free(c->memory);
+    *c = (struct chooser){0};
+}
+
+static struct sampler_input input_of(const struct chooser *c, const struct sequence *q)
+{
+    const struct request *r = q->request;
+    return (struct sampler_input){
+        .params = &r->params,
+        .tokens = q->tokens,
+        .n_tokens = q->n_tokens,
+        .n_prompt = q->n_prompt,
+        .held_ids = r->held_ids,
+        .n_held_ids = r->n_held_ids,
+        .seed = r->seed,
+        .index = q->index,
+        .text = *c->text,
+        .mask = r->mask,
+        .mask_argument = r->mask_argument,
+    };
+}
+
+static bool row_is_finite(struct choose_worker *w, struct sequence *q, const float *row,
+                          int32_t position)
+{
+    bool finite;
+    logits_scan(&w->scratch, row, &finite);
+    if (finite) return true;
+    q->failed = true;
+    error_set(&q->error, STATUS_INTERNAL,
+              "logits: NaN or infinity from the model at position %d of the sequence", position);
+    return false;
+}
+
+/* The token of one completion; `raw` stays as it is when `keep` is set. */
+static void choose_token(struct chooser *c, struct choose_worker *w, struct sequence *q, float *raw,
+                         bool keep)
+{
+    float *row = raw;
+    if (keep || q->logprobs) {
+        memcpy(w->row, raw, (size_t)c->vocab_size * sizeof *raw);
+        row = w->row;
+    }
+    struct sampler_input in = input_of(c, q);
+    q->failed = sampler_next(&w->scratch, &in, row, &q->sampled, &q->error) != STATUS_OK;
+    if (q->failed || !q->logprobs) return;
+    logprobs_fill(&w->scratch, raw, q->sampled, q->request->params.logprobs, q->logprobs);
+}
+
+static void choose_for_row(struct chooser *c, struct choose_worker *w, struct sequence *q,
+                           float *raw)
+{
+    struct request *r = q->request;
+    if (!row_is_finite(w, q, raw, q->n_tokens - 1)) return;
+    if (request_is_beam_search(r)) {
+        struct sampler_input in = input_of(c, q);
+        beam_search_score(&w->scratch, &in, q, raw);
+        return;
+    }
+    if (r->has_forked) {
+        choose_token(c, w, q, raw, false);
+        return;
+    }
+    for (int32_t i = 0; i < r->n_sequences; i++)
+        choose_token(c, w, r->sequences[i], raw, i + 1 < r->n_sequences);
+}
+
+static void score_prompt(struct choose_worker *w, struct sequence *q, const float *rows,
+                         int32_t vocab_size)
+{
+    struct request *r = q->request;
+    int32_t from = q->n_computed, to = q->n_computed + q->n_scheduled;
+    if (from < r->n_prompt_rows_done) from = r->n_prompt_rows_done;
+    if (to > q->n_prompt - 1) to = q->n_prompt - 1;
+    int32_t k = r->params.prompt_logprobs;
+    for (int32_t i = from; i < to; i++) {
+        const float *row = rows + (size_t)(i - from) * (size_t)vocab_size;
+        if (!row_is_finite(w, q, row, i)) return;
+        logprobs_fill(&w->scratch, row, q->tokens[i + 1], k,
+                      r->prompt_logprobs + (size_t)i * ((size_t)k + 1));
+    }
+    r->n_prompt_rows_done = to;
+}
+
+struct choose_run {
+    struct chooser *chooser;
+    const struct scheduler *scheduler;
+    float *logits;
+    int64_t next;
+};
+
+static void work(void *argument, int worker, int n_workers)
+{
+    (void)n_workers;
+    struct choose_run *run = argument;
+    struct chooser *c = run->chooser;
+    const struct scheduler *s = run->scheduler;
+    struct choose_worker *w = &c->workers[worker];
+    for (;;) {
+        int64_t i = thread_take(&run->next, 1, s->n_scheduled);
+        if (i < 0) return;
+        struct sequence *q = s->scheduled[i];
+        size_t v = (size_t)c->vocab_size;
+        if (q->prompt_row >= 0)
+            score_prompt(w, q, run->logits + (size_t)q->prompt_row * v, c->vocab_size);
+        if (q->logit_row >= 0 && !q->failed)
+            choose_for_row(c, w, q, run->logits + (size_t)q->logit_row * v);
+    }
+}
+
+void chooser_run(struct chooser *c, const struct scheduler *s, float *logits)
+{
+    struct choose_run run = {c, s, logits, 0};
+    if (s->n_rows == 0) return;
+    if (c->pool && s->n_scheduled > 1)
+        thread_pool_run(c->pool, work, &run);
+    else
+        work(&run, 0, 1);
+}

@@ -1,0 +1,40 @@
+/* choose: from the rows of a step to a token (and its logprobs) for every sequence, over all workers.
+ *
+ * Each row is one job, computed in one order by whichever worker takes it: the result does not depend
+ * on the number of workers. A job writes only to its own sequence, its row and its worker's scratch.
+ */
+#ifndef ENGINE_CHOOSE_H
+#define ENGINE_CHOOSE_H
+
+#include "base/threads.h"
+#include "engine/logits.h"
+#include "engine/scheduler.h"
+#include "engine/token_text.h"
+
+struct choose_worker {
+    struct logits_scratch scratch;
+    float *row; /* (V): a copy, when the raw row is needed again */
+};
+
+struct chooser {
+    struct choose_worker *workers;
+    int n_workers;
+    struct thread_pool *pool;
+    const struct token_text *text; /* borrowed */
+    int32_t vocab_size;
+    void *memory;
+};
+
+uint64_t chooser_bytes(const struct scheduler_limits *, int32_t vocab_size, int32_t max_model_len,
+                       int n_workers);
+status chooser_init(struct chooser *, const struct scheduler_limits *, int32_t vocab_size,
+                    int32_t max_model_len, const struct token_text *, struct thread_pool *,
+                    struct error *err);
+void chooser_deinit(struct chooser *);
+
+/* Before scheduler_commit. Fills `sampled` and logprobs (or the beams' lists) of every scheduled
+ * sequence that has a row, of all completions when the prompt has just been computed, and the prompt
+ * logprobs; sets `failed` and error where a row is not finite or nothing may be chosen. */
+void chooser_run(struct chooser *, const struct scheduler *, float *logits);
+
+#endif

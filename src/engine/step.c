@@ -1,0 +1,101 @@
+#include "engine/step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static size_t most_blocks(const struct scheduler_limits *l, int32_t max_model_len)
+{
+    return (size_t)scheduler_blocks_for(l, max_model_len);
+}
+
+uint64_t step_arrays_bytes(const struct scheduler_limits *l, int32_t max_model_len)
+{
+    size_t sequences = (size_t)l->max_num_seqs;
+    size_t count = 4 * (size_t)l->max_num_batched_tokens + 2 * (sequences + 1) +
+                   sequences * most_blocks(l, max_model_len) + (size_t)l->max_logit_rows;
+    return count * sizeof(int32_t);
+}
+
+status step_arrays_init(struct step_arrays *a, const struct scheduler_limits *l,
+                        int32_t max_model_len, struct error *err)
+{
+    size_t tokens = (size_t)l->max_num_batched_tokens, sequences = (size_t)l->max_num_seqs;
+    int32_t *at = malloc(step_arrays_bytes(l, max_model_len));
+    *a = (struct step_arrays){.memory = at};
+    if (!at)
+        return error_set(err, STATUS_NO_MEMORY, "step: no memory for %zu tokens of %zu sequences",
+                         tokens, sequences);
+    a->tokens = at;
+    a->positions = a->tokens + tokens;
+    a->rope_lengths = a->positions + tokens;
+    a->kv_slots = a->rope_lengths + tokens;
+    a->query_start = a->kv_slots + tokens;
+    a->kv_lengths = a->query_start + sequences + 1;
+    a->logit_rows = a->kv_lengths + sequences + 1;
+    a->block_tables = a->logit_rows + l->max_logit_rows;
+    return STATUS_OK;
+}
+
+void step_arrays_deinit(struct step_arrays *a)
+{
+    free(a->memory);
+    *a = (struct step_arrays){0};
+}
+
+/* The tokens of one sequence and their places; returns how many. */
+static int32_t add_tokens(struct step_arrays *a, const struct sequence *q, int32_t at, int32_t size)
+{
+    for (int32_t i = 0; i < q->n_scheduled; i++) {
+        int32_t position = q->n_computed + i;
+        a->tokens[at + i] = q->tokens[position];
+        a->positions[at + i] = position;
+        a->rope_lengths[at + i] = position < q->n_prompt ? q->n_prompt : position + 1;
+        a->kv_slots[at + i] = q->blocks[position / size] * size + position % size;
+    }
+    return q->n_scheduled;
+}
+
+/* The rows in the order in which the scheduler numbered them. */
+static void add_rows(struct step_arrays *a, const struct sequence *q, int32_t at)
+{
+    if (q->prompt_row >= 0) {
+        int32_t from = q->n_computed, to = q->n_computed + q->n_scheduled;
+        if (from < q->request->n_prompt_rows_done) from = q->request->n_prompt_rows_done;
+        if (to > q->n_prompt - 1) to = q->n_prompt - 1;
+        for (int32_t i = from; i < to; i++)
+            a->logit_rows[q->prompt_row + i - from] = at + i - q->n_computed;
+    }
+    if (q->logit_row >= 0) a->logit_rows[q->logit_row] = at + q->n_scheduled - 1;
+}
+
+void step_build(struct step_arrays *a, const struct scheduler *s, struct llama_step *step)
+{
+    int32_t width = 1, at = 0;
+    for (int32_t i = 0; i < s->n_scheduled; i++)
+        if (s->scheduled[i]->n_blocks > width) width = s->scheduled[i]->n_blocks;
+    for (int32_t i = 0; i < s->n_scheduled; i++) {
+        const struct sequence *q = s->scheduled[i];
+        a->query_start[i] = at;
+        a->kv_lengths[i] = q->n_computed + q->n_scheduled;
+        int32_t *table = a->block_tables + (size_t)i * (size_t)width;
+        memcpy(table, q->blocks, (size_t)q->n_blocks * sizeof *table);
+        memset(table + q->n_blocks, 0, (size_t)(width - q->n_blocks) * sizeof *table);
+        add_rows(a, q, at);
+        at += add_tokens(a, q, at, s->limits.block_size);
+    }
+    a->query_start[s->n_scheduled] = at;
+    *step = (struct llama_step){
+        .n_tokens = at,
+        .n_sequences = s->n_scheduled,
+        .tokens = a->tokens,
+        .positions = a->positions,
+        .rope_lengths = a->rope_lengths,
+        .kv_slots = a->kv_slots,
+        .query_start = a->query_start,
+        .kv_lengths = a->kv_lengths,
+        .block_tables = a->block_tables,
+        .max_blocks = width,
+        .n_logit_rows = s->n_rows,
+        .logit_rows = a->logit_rows,
+    };
+}

@@ -1,0 +1,26 @@
+/* step: the arrays of struct llama_step for what the scheduler decided, in memory reserved once. */
+#ifndef ENGINE_STEP_H
+#define ENGINE_STEP_H
+
+#include "engine/scheduler.h"
+#include "model/llama.h"
+
+struct step_arrays {
+    int32_t *tokens, *positions, *rope_lengths, *kv_slots; /* (max_num_batched_tokens) */
+    int32_t *query_start, *kv_lengths;                     /* (max_num_seqs + 1) */
+    int32_t
+        *block_tables;   /* (max_num_seqs, blocks of max_model_len), packed to what a step needs */
+    int32_t *logit_rows; /* (max_logit_rows) */
+    void *memory;
+};
+status step_arrays_init(struct step_arrays *, const struct scheduler_limits *,
+                        int32_t max_model_len, struct error *err);
+void step_arrays_deinit(struct step_arrays *);
+uint64_t step_arrays_bytes(const struct scheduler_limits *, int32_t max_model_len);
+
+/* Valid until the next build. The length that length-dependent rope kinds see is the prompt's for
+ * prompt tokens and position + 1 for generated ones, also when they are computed again: as in a
+ * prefill followed by single steps. */
+void step_build(struct step_arrays *, const struct scheduler *, struct llama_step *);
+
+#endif
