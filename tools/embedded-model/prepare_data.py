@@ -74,26 +74,27 @@ def pieces(text, limit=6000):
 
 # group -> [(file, kind, cap in characters or None)]
 GROUPS = {
-    "gazette": [("pretrain/ly_gazette_zhtw", "text", 14_000_000)],
-    "laws": [("pretrain/tw_laws_zhtw", "text", 6_000_000)],
-    "docs": [("pretrain/docs_zhtw", "text", 5_000_000), ("pretrain/python_docs_zhtw", "text", None)],
+    "gazette": [("pretrain/ly_gazette_zhtw", "text", None)],
+    "laws": [("pretrain/tw_laws_zhtw", "text", None)],
+    "docs": [("pretrain/docs_zhtw", "text", None), ("pretrain/python_docs_zhtw", "text", None)],
     "taiwan": [("pretrain/taiwan_md_zhtw", "text", None), ("pretrain/civic_cc0_zhtw", "text", None)],
-    "english": [("pretrain/taiwan_md_en", "text", 7_000_000), ("pretrain/civic_cc0_en", "text", None)],
+    "english": [("pretrain/taiwan_md_en", "text", None), ("pretrain/civic_cc0_en", "text", None)],
     "sentences": [("pretrain/cc0_sentences_zhtw", "text", None),
                   ("pretrain/cv_wiki_sentences_zhtw", "text", None),
                   ("pretrain/ud_gsd_sentences_zhtw", "text", None)],
     "novels": [("classical/novels_bible_zhtw", "text", None)],
-    "poems": [("classical/poems_and_primers_zhtw", "poem", 2_000_000)],
+    "poems": [("classical/poems_and_primers_zhtw", "poem", 4_000_000)],
     "contexts": [("qa/drcd_dev_zhtw", "context", None), ("qa/cmrc2018_zhtw", "context", None)],
-    "open_chat": [("chat/oasst_zh_sft_zhtw", "chat", None), ("chat/belle_eval_set_zhtw", "chat", None)],
+    "open_chat": [("chat/oasst_zh_sft_zhtw", "chat", None), ("chat/belle_eval_set_zhtw", "chat", None),
+                  ("pref/oasst_zh_pref_zhtw", "chosen", None), ("pref/dpo_zh_demo_zhtw", "chosen", None)],
     "topic_chat": [("chat/kdconv_zhtw", "chat", None), ("chat/crosswoz_zhtw", "chat", 1_200_000)],
-    "counsel_chat": [("chat/smile_multiturn_zhtw", "chat", 6_000_000)],
+    "counsel_chat": [("chat/smile_multiturn_zhtw", "chat", None)],
     "derived_chat": [("chat/derived_sft_zhtw", "chat", None)],
     "qa_chat": [("qa/drcd_dev_zhtw", "qa", None), ("qa/cmrc2018_zhtw", "qa", None)],
     "bitext": [("bitext/tatoeba_en_zhtw", "pair", None), ("bitext/ntrex_en_zhtw", "pair", None),
-               ("bitext/python_docs_en_zh", "pair", 1_000_000), ("bitext/tw_laws_zh_en", "pair", 2_500_000)],
+               ("bitext/python_docs_en_zh", "pair", 1_000_000), ("bitext/tw_laws_zh_en", "pair", 7_000_000)],
     "english_chat": [("en/dolly15k_subset_en", "chat", None)],
-    "english_more": [("en/gpteacher_roleplay_en", "chat", None), ("en/gsm8k_train_cot_en", "chat", 1_500_000)],
+    "english_more": [("en/gpteacher_roleplay_en", "chat", None), ("en/gsm8k_train_cot_en", "chat", None)],
 }
 TO_ENGLISH = ["請把這句話翻成英文：{}", "把「{}」翻譯成英文。", "翻成英文：{}", "「{}」的英文怎麼說？",
               "Translate into English: {}"]
@@ -134,7 +135,9 @@ def documents(row, kind):
     elif kind == "pair":
         if len(row["zh"]) < 600 and row["zh"].strip() and row["en"].strip():
             yield row["en"], {"messages": pair_messages({k: clean(row[k]) for k in ("zh", "en")})}
-    elif kind == "chat":
+    elif kind in ("chat", "chosen"):
+        if kind == "chosen":
+            row["messages"] = row["messages"] + [{"role": "assistant", "content": row["chosen"]}]
         messages = [{"role": m["role"], "content": clean(m["content"])} for m in row["messages"]]
         if all(m["content"] for m in messages) and messages[-1]["role"] == "assistant":
             yield json.dumps(messages, ensure_ascii=False)[:300], {"messages": messages}
@@ -165,9 +168,9 @@ def main():
                     text = flat(doc)
                     fingerprint = hash(text)
                     bad = count_simplified(text)
-                    limit = 0 if kind in ("chat", "qa", "pair") or len(text) < 200 else 0.003 * len(text)
+                    limit = 0 if kind in ("chat", "chosen", "qa", "pair") or len(text) < 200 else 0.003 * len(text)
                     if fingerprint in seen or bad > limit or len(text) < 4 \
-                            or (kind == "chat" and IDENTITY.search(text)):
+                            or (kind in ("chat", "chosen") and IDENTITY.search(text)):
                         dropped += 1
                         continue
                     seen.add(fingerprint)
