@@ -19,6 +19,10 @@ static int list_isas(struct isa isas[MAX_ISAS])
     isas[n++] = (struct isa){"ref", op_bodies_ref, true};
 #if defined(__x86_64__)
     isas[n++] = (struct isa){"avx2", op_bodies_avx2, cpu.avx2};
+    isas[n++] = (struct isa){"avx512", op_bodies_avx512, cpu.avx512};
+    isas[n++] = (struct isa){"avx512bf16", op_bodies_avx512bf16, cpu.avx512bf16};
+#elif defined(__aarch64__)
+    isas[n++] = (struct isa){"neon", op_bodies_neon, cpu.neon};
 #else
     (void)cpu;
 #endif

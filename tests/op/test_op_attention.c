@@ -171,30 +171,30 @@ TEST(attention_equals_a_softmax_in_double)
  * inside blocks and spans, as single tokens, beside another sequence, and with several threads. */
 TEST(attention_of_a_token_does_not_depend_on_how_its_sequence_is_cut)
 {
-    enum { LENGTH = 2100, HEADS = 4, WIDTH = 24 };
+    enum { HEADS = 4, WIDTH = 24 };
     static const int32_t cuts[][2] = {{0, 1},       {0, 7},       {5, 40},      {1000, 1050},
                                       {1024, 1025}, {1023, 1024}, {2047, 2100}, {2099, 2100}};
     static const enum dtype dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
     static const int threads[] = {1, 2, 5};
-    const int32_t lengths[] = {LENGTH, 19};
     struct op_buffers buffers = {0};
     struct op_table table;
     struct error err;
     for_each_table(table) for (int d = 0; d < 3; d++)
     {
-        if (!strcmp(table.name, "ref") && d > 0) continue; /* slow, and one type shows it */
+        /* the reference knows no spans and is slow: the first blocks show it */
+        const int32_t length = strcmp(table.name, "ref") ? 2100 : 50, lengths[] = {length, 19};
         struct op_rig rig;
-        rig_init(&rig, &table, 2, LENGTH, WIDTH);
+        rig_init(&rig, &table, 2, length, WIDTH);
         struct cache c = make_cache(&buffers, dtypes[d], 2, 16, WIDTH, 2, lengths, ORDINARY);
-        int32_t all[] = {LENGTH, 0};
+        int32_t all[] = {length, 0};
         struct op_attention whole = make_attention(&buffers, &c, 2, all, lengths, HEADS, 0.7f);
         fill(&whole.q, ORDINARY, 4);
         CHECK_OK(op_attention(&rig.context, &whole, &err), err);
         rig_deinit(&rig);
-        check_query(&table, &whole, &c, 0, LENGTH - 1, LENGTH);
+        check_query(&table, &whole, &c, 0, length - 1, length);
         for (int n = 0; n < 3; n++) {
             rig_init(&rig, &table, threads[n], 64, 64);
-            for (int i = 0; i < 8; i++) {
+            for (int i = 0; i < 8 && (i < 3 || length > 50); i++) {
                 int32_t queries[] = {cuts[i][1] - cuts[i][0], i % 3}, ends[] = {cuts[i][1], 19};
                 struct op_attention part =
                     make_attention(&buffers, &c, 2, queries, ends, HEADS, 0.7f);

@@ -1,7 +1,10 @@
 #include "op/cpu/avx2/vector.inc"
 
+#include "op/cpu/linear_operand.inc"
+
 /* 16 registers: 12 sums, 3 of x, 1 weight. */
 enum { TILE_TOKENS = 3, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 4, DIRECT_ROWS_3 = 4 };
+enum { BLOCK = 512, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 

@@ -1,0 +1,16 @@
+#include "op/cpu/avx512/vector.inc"
+
+#include "op/cpu/linear_operand.inc"
+
+/* 32 registers: 24 sums, 6 of x, 1 weight. */
+enum { TILE_TOKENS = 6, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 8, DIRECT_ROWS_3 = 8 };
+enum { BLOCK = 1024, GROUPS = 2 };
+
+#include "op/cpu/linear_body.inc"
+
+#include "op/cpu/avx512/avx512.h"
+
+void op_linear_avx512(const struct op_context *context, const struct op_linear *op)
+{
+    run_linear(context, op);
+}
