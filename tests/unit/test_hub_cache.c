@@ -49,7 +49,8 @@ TEST(hub_names_resolve_to_their_snapshot)
     struct strbuf out = {0};
     struct error err;
     static const char *const names[] = {"org/Some-Model.8B", "org/Some-Model.8B@main",
-                                        "org/Some-Model.8B@refs/pr/1", "org/Some-Model.8B@" COMMIT};
+                                        "org/Some-Model.8B@refs/pr/1",
+                                        ("org/Some-Model.8B@" COMMIT)};
     char expected[256];
     snprintf(expected, sizeof expected, "%s/hub/models--org--Some-Model.8B/snapshots/" COMMIT,
              root);
