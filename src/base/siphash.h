@@ -46,8 +46,7 @@ static inline void siphash_rounds(uint64_t v[4], int n_rounds)
 static inline uint64_t siphash_word(const unsigned char *p, size_t size)
 {
     uint64_t word = 0;
-    for (size_t i = 0; i < size; i++)
-        word |= (uint64_t)p[i] << (8 * i);
+    for (size_t i = 0; i < size; i++) word |= (uint64_t)p[i] << (8 * i);
     return word;
 }
 

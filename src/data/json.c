@@ -264,15 +264,11 @@ static status parse_string(struct parser *p, struct str *out)
 
 /* ---- numbers ---- */
 
-static inline bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static const char *skip_digits(const char *s, const char *end)
 {
-    while (s < end && is_digit(*s))
-        s++;
+    while (s < end && is_digit(*s)) s++;
     return s;
 }
 
@@ -369,8 +365,7 @@ static status find_repeated_by_hash(struct parser *p, struct json *members, size
                                     size_t *n_removed)
 {
     size_t slots = 32;
-    while (slots < 2 * count)
-        slots *= 2;
+    while (slots < 2 * count) slots *= 2;
     if (slots > p->key_table_capacity) {
         free(p->key_table);
         p->key_table = malloc(slots * sizeof *p->key_table);

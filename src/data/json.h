@@ -17,14 +17,22 @@
 #include "base/status.h"
 #include "base/str.h"
 
-enum json_type { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+enum json_type {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+};
 
 struct json {
     enum json_type type;
-    uint32_t n_items;        /* array elements or object members */
-    struct str text;         /* STRING: decoded bytes; NUMBER: source text */
-    struct str key;          /* when this value is an object member: its key */
-    struct json *items;      /* ARRAY: elements; OBJECT: member values, keys inside; contiguous */
+    uint32_t n_items;   /* array elements or object members */
+    struct str text;    /* STRING: decoded bytes; NUMBER: source text */
+    struct str key;     /* when this value is an object member: its key */
+    struct json *items; /* ARRAY: elements; OBJECT: member values, keys inside; contiguous */
 };
 
 struct json_options {
@@ -51,7 +59,10 @@ bool json_u64(const struct json *, uint64_t *out);
 bool json_f64(const struct json *, double *out);
 bool json_bool(const struct json *, bool *out);
 bool json_str(const struct json *, struct str *out);
-static inline bool json_is(const struct json *v, enum json_type type) { return v && v->type == type; }
+static inline bool json_is(const struct json *v, enum json_type type)
+{
+    return v && v->type == type;
+}
 
 /* Typed members with a default when absent or null; STATUS_FORMAT naming source and key when present
  * with another type or outside [low, high]. */

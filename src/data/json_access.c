@@ -71,8 +71,7 @@ static bool decimal_read(struct str text, struct decimal *d)
         d->digits[d->n_digits++] = '1';
         d->exponent--;
     }
-    while (d->n_digits && d->digits[d->n_digits - 1] == '0')
-        d->n_digits--, d->exponent++;
+    while (d->n_digits && d->digits[d->n_digits - 1] == '0') d->n_digits--, d->exponent++;
     if (d->n_digits == 0) d->exponent = 0;
     return true;
 }
@@ -178,8 +177,7 @@ static const char *describe(const struct json *v, char out[64])
     const char *quote = v->type == JSON_STRING ? "\"" : "";
     bool cut = v->text.size > 40;
     size_t shown = cut ? 40 : v->text.size;
-    while (cut && shown && ((unsigned char)v->text.data[shown] & 0xC0) == 0x80)
-        shown--;
+    while (cut && shown && ((unsigned char)v->text.data[shown] & 0xC0) == 0x80) shown--;
     snprintf(out, 64, "%s%.*s%s%s", quote, (int)shown, v->text.data, cut ? "..." : "", quote);
     return out;
 }

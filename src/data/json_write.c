@@ -37,10 +37,7 @@ static status write_escape(struct strbuf *out, uint32_t code)
     return strbuf_append_c(out, text);
 }
 
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
-}
+static bool is_plain(unsigned char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; }
 
 status json_write_string(struct strbuf *out, struct str text, bool ascii_only)
 {
@@ -49,8 +46,7 @@ status json_write_string(struct strbuf *out, struct str text, bool ascii_only)
     size_t i = 0;
     while (i < text.size) {
         size_t from = i;
-        while (i < text.size && is_plain((unsigned char)text.data[i]))
-            i++;
+        while (i < text.size && is_plain((unsigned char)text.data[i])) i++;
         TRY(strbuf_append(out, str_slice(text, from, i)));
         if (i == text.size) break;
         uint32_t code;
@@ -101,8 +97,7 @@ static bool digits_read_back(const struct digits *d, double value)
 static bool digits_step_up(struct digits *d)
 {
     int i = d->n - 1;
-    while (i >= 0 && d->text[i] == '9')
-        d->text[i--] = '0';
+    while (i >= 0 && d->text[i] == '9') d->text[i--] = '0';
     if (i < 0) return false;
     d->text[i]++;
     return true;
@@ -122,8 +117,7 @@ static void digits_shortest(double value, struct digits *d)
             break;
         }
     }
-    while (d->n > 1 && d->text[d->n - 1] == '0')
-        d->text[--d->n] = '\0';
+    while (d->n > 1 && d->text[d->n - 1] == '0') d->text[--d->n] = '\0';
 }
 
 /* The layout of Python's repr: plain between 1e-4 and 1e16 and always with a fraction, else
@@ -167,8 +161,7 @@ static status write_line_break(const struct writer *w)
     if (w->style->indent < 0) return STATUS_OK;
     TRY(strbuf_append_char(w->out, '\n'));
     for (size_t i = 0; i < w->depth; i++)
-        for (int j = 0; j < w->style->indent; j++)
-            TRY(strbuf_append_char(w->out, ' '));
+        for (int j = 0; j < w->style->indent; j++) TRY(strbuf_append_char(w->out, ' '));
     return STATUS_OK;
 }
 
@@ -233,8 +226,7 @@ status json_write(struct strbuf *out, const struct json *value, const struct jso
     static const struct json_style compact = {{",", 1}, {":", 1}, -1, false};
     struct writer w = {.out = out, .style = style ? style : &compact};
     status result = write_value(&w, value);
-    while (result == STATUS_OK && w.depth)
-        result = write_next(&w);
+    while (result == STATUS_OK && w.depth) result = write_next(&w);
     free(w.stack);
     return result;
 }

@@ -6,10 +6,9 @@
 static const struct {
     const char *name;
     size_t bytes;
-} dtypes[DTYPE_COUNT] = {
-    [DTYPE_NONE] = {"none", 0},
+} dtypes[DTYPE_COUNT] = {[DTYPE_NONE] = {"none", 0},
 #define X(name, bytes, text) [DTYPE_##name] = {text, bytes},
-    DTYPE_LIST(X)
+                         DTYPE_LIST(X)
 #undef X
 };
 

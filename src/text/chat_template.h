@@ -35,7 +35,7 @@ struct chat_template_input {
     const struct json *extra;     /* object of further variables (chat_template_kwargs), or NULL */
     bool add_generation_prompt;
     struct str bos_token, eos_token, pad_token, unk_token; /* data NULL = undefined */
-    int64_t now;                  /* unix seconds for strftime_now; 0 = the current time, local zone */
+    int64_t now; /* unix seconds for strftime_now; 0 = the current time, local zone */
 };
 
 /* Appends the prompt. raise_exception("...") is STATUS_INVALID with the template's message; other

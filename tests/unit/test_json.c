@@ -269,14 +269,8 @@ TEST(json_budgets)
     strbuf_deinit(&text);
 }
 
-static bool to_i64(const char *text, int64_t *out)
-{
-    return json_i64(parse(text), out);
-}
-static bool to_u64(const char *text, uint64_t *out)
-{
-    return json_u64(parse(text), out);
-}
+static bool to_i64(const char *text, int64_t *out) { return json_i64(parse(text), out); }
+static bool to_u64(const char *text, uint64_t *out) { return json_u64(parse(text), out); }
 static double to_f64(const char *text)
 {
     double value = 0;
@@ -320,8 +314,7 @@ TEST(json_doubles_are_correctly_rounded)
     CHECK(strbuf_append_c(&text, "1.00000000000000011102230246251565404236316680908203125") ==
           STATUS_OK);
     CHECK(to_f64(text.data) == 1.0);
-    for (int i = 0; i < 900; i++)
-        CHECK(strbuf_append_char(&text, '0') == STATUS_OK);
+    for (int i = 0; i < 900; i++) CHECK(strbuf_append_char(&text, '0') == STATUS_OK);
     CHECK(to_f64(text.data) == 1.0);
     CHECK(strbuf_append_char(&text, '1') == STATUS_OK);
     CHECK(to_f64(text.data) == 1.0000000000000002);

@@ -33,8 +33,7 @@ static double normal(uint64_t seed, uint64_t i)
 
 static void random_row(float *row, int32_t n, uint64_t seed, double spread)
 {
-    for (int32_t i = 0; i < n; i++)
-        row[i] = (float)(spread * normal(seed, (uint64_t)i));
+    for (int32_t i = 0; i < n; i++) row[i] = (float)(spread * normal(seed, (uint64_t)i));
 }
 
 /* ---- the oracle: sort, then cut ---- */
@@ -53,16 +52,13 @@ static int by_order_descending(const void *a, const void *b)
 static void normalise(double *p, int32_t n)
 {
     double sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        sum += p[i];
-    for (int32_t i = 0; i < n; i++)
-        p[i] /= sum;
+    for (int32_t i = 0; i < n; i++) sum += p[i];
+    for (int32_t i = 0; i < n; i++) p[i] /= sum;
 }
 
 static void sort_items(struct item *items, const double *order, const double *value, int32_t n)
 {
-    for (int32_t i = 0; i < n; i++)
-        items[i] = (struct item){i, value[i], order[i]};
+    for (int32_t i = 0; i < n; i++) items[i] = (struct item){i, value[i], order[i]};
     qsort(items, (size_t)n, sizeof *items, by_order_descending);
 }
 
@@ -71,14 +67,11 @@ static void oracle_filters(const struct sampling_params *p, const float *row, in
 {
     static struct item items[MAX_V];
     double best = -HUGE_VAL;
-    for (int32_t i = 0; i < n; i++)
-        best = fmax(best, (double)row[i]);
-    for (int32_t i = 0; i < n; i++)
-        out[i] = exp(((double)row[i] - best) / (double)p->temperature);
+    for (int32_t i = 0; i < n; i++) best = fmax(best, (double)row[i]);
+    for (int32_t i = 0; i < n; i++) out[i] = exp(((double)row[i] - best) / (double)p->temperature);
     normalise(out, n);
     double most = 0;
-    for (int32_t i = 0; i < n; i++)
-        most = fmax(most, out[i]);
+    for (int32_t i = 0; i < n; i++) most = fmax(most, out[i]);
     for (int32_t i = 0; i < n; i++)
         if (out[i] < (double)p->min_p * most) out[i] = 0;
     normalise(out, n);
@@ -176,14 +169,12 @@ static void check_sampler(struct sampling_params p, int32_t n, uint64_t seed, do
     struct error err;
     memcpy(work, row, sizeof(float) * (size_t)n);
     CHECK_OK(sampler_distribution(&scratch, &in, work, stated, &err), err);
-    for (int32_t i = 0; i < n; i++)
-        CHECK_NEAR(stated[i], expected[i], 2e-6);
+    for (int32_t i = 0; i < n; i++) CHECK_NEAR(stated[i], expected[i], 2e-6);
 
     memcpy(acting, expected, sizeof acting);
     oracle_xtc((double)p.xtc_threshold, n, acting);
     double x = (double)p.xtc_probability;
-    for (int32_t i = 0; i < n; i++)
-        expected[i] = (1 - x) * expected[i] + x * acting[i];
+    for (int32_t i = 0; i < n; i++) expected[i] = (1 - x) * expected[i] + x * acting[i];
 
     memset(seen, 0, sizeof seen);
     in.params = &p;
@@ -264,8 +255,7 @@ TEST(many_random_settings_state_the_oracles_probabilities)
         CHECK_OK(sampler_distribution(&scratch, &in, row, stated, &err), err);
         /* One token on a boundary may fall on the other side in float arithmetic. */
         double moved = 0;
-        for (int32_t i = 0; i < n; i++)
-            moved += fabs(stated[i] - expected[i]);
+        for (int32_t i = 0; i < n; i++) moved += fabs(stated[i] - expected[i]);
         double most = 0;
         for (int32_t i = 0; i < n; i++)
             if ((stated[i] > 0) != (expected[i] > 0)) most = fmax(most, stated[i] + expected[i]);
@@ -282,12 +272,10 @@ TEST(equal_logits_are_cut_by_id)
     struct sampling_params params = WITH(p->top_p = 0.25f);
     struct sampler_input in = {.params = &params};
     CHECK_OK(sampler_distribution(&scratch, &in, row, got, &err), err);
-    for (int i = 0; i < 100; i++)
-        CHECK_NEAR(got[i], i < 25 ? 0.04 : 0, 1e-9);
+    for (int i = 0; i < 100; i++) CHECK_NEAR(got[i], i < 25 ? 0.04 : 0, 1e-9);
     params = WITH(p->top_k = 3);
     CHECK_OK(sampler_distribution(&scratch, &in, row, got, &err), err);
-    for (int i = 0; i < 100; i++)
-        CHECK_NEAR(got[i], 0.01, 1e-9); /* all equal the third */
+    for (int i = 0; i < 100; i++) CHECK_NEAR(got[i], 0.01, 1e-9); /* all equal the third */
     params = WITH(p->temperature = 0);
     token_id id;
     CHECK_OK(sampler_next(&scratch, &in, row, &id, &err), err);
@@ -321,10 +309,8 @@ TEST(penalties_follow_the_formulas_and_leave_no_trace)
     sampler_adjust(&scratch, &in, row);
     /* output 2 3 2 6: counts 2 1 1 */
     const float expected[] = {0.5f, -2, 1 - 1.25f, -4 - 0.75f, 3, 0, 2 - 0.75f, 5};
-    for (int i = 0; i < 8; i++)
-        CHECK_NEAR(row[i], expected[i], 1e-6);
-    for (int i = 0; i < 8; i++)
-        CHECK_INT(scratch.counts[i], 0);
+    for (int i = 0; i < 8; i++) CHECK_NEAR(row[i], expected[i], 1e-6);
+    for (int i = 0; i < 8; i++) CHECK_INT(scratch.counts[i], 0);
 }
 
 TEST(suffix_matches_equal_the_definition)
@@ -332,13 +318,11 @@ TEST(suffix_matches_equal_the_definition)
     for (uint64_t seed = 0; seed < 300; seed++) {
         token_id tokens[60];
         int32_t match[60], n = 1 + (int32_t)(seed % 60);
-        for (int32_t i = 0; i < n; i++)
-            tokens[i] = (token_id)(rng_u64(seed, 0, (uint64_t)i) % 3);
+        for (int32_t i = 0; i < n; i++) tokens[i] = (token_id)(rng_u64(seed, 0, (uint64_t)i) % 3);
         sampler_match_suffix(tokens, n, match);
         for (int32_t i = 0; i < n; i++) {
             int32_t k = 0;
-            while (k <= i && tokens[i - k] == tokens[n - 1 - k])
-                k++;
+            while (k <= i && tokens[i - k] == tokens[n - 1 - k]) k++;
             CHECK_INT(match[i], k);
         }
     }
@@ -383,17 +367,14 @@ TEST(top_ids_equal_a_full_sort)
         prepare(n);
         random_row(row, n, seed, 2);
         if (seed & 1) /* many ties */
-            for (int32_t i = 0; i < n; i++)
-                row[i] = roundf(row[i]);
-        for (int32_t i = 0; i < n; i++)
-            items[i] = (struct item){i, 0, (double)row[i]};
+            for (int32_t i = 0; i < n; i++) row[i] = roundf(row[i]);
+        for (int32_t i = 0; i < n; i++) items[i] = (struct item){i, 0, (double)row[i]};
         qsort(items, (size_t)n, sizeof *items, by_order_descending);
         bool finite;
         logits_scan(&scratch, row, &finite);
         int32_t got = logits_top(&scratch, row, k, out);
         CHECK_INT(got, k < n ? k : n);
-        for (int32_t i = 0; i < got; i++)
-            CHECK_INT(out[i], items[i].id);
+        for (int32_t i = 0; i < got; i++) CHECK_INT(out[i], items[i].id);
     }
 }
 
@@ -459,10 +440,8 @@ TEST(siphash_equals_the_authors_vectors)
 {
     struct siphash_key key;
     unsigned char bytes[16], message[15];
-    for (int i = 0; i < 16; i++)
-        bytes[i] = (unsigned char)i;
-    for (int i = 0; i < 15; i++)
-        message[i] = (unsigned char)i;
+    for (int i = 0; i < 16; i++) bytes[i] = (unsigned char)i;
+    for (int i = 0; i < 15; i++) message[i] = (unsigned char)i;
     memcpy(&key, bytes, 16);
     static const unsigned char empty[16] = {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6,
                                             0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93};

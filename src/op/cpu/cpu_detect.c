@@ -29,13 +29,7 @@ struct cpu_features cpu_detect(void)
     return features;
 }
 #elif defined(__aarch64__)
-struct cpu_features cpu_detect(void)
-{
-    return (struct cpu_features){.neon = true};
-}
+struct cpu_features cpu_detect(void) { return (struct cpu_features){.neon = true}; }
 #else
-struct cpu_features cpu_detect(void)
-{
-    return (struct cpu_features){0};
-}
+struct cpu_features cpu_detect(void) { return (struct cpu_features){0}; }
 #endif

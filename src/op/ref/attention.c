@@ -47,8 +47,7 @@ static void attend(const struct head *head, int64_t n_positions, float *out)
         for (int64_t j = 0; j < width; j++)
             sums[j] += weight * (double)ref_load(cache->data, cache->dtype, at + j);
     }
-    for (int64_t j = 0; j < width; j++)
-        out[j] = (float)(sums[j] / total);
+    for (int64_t j = 0; j < width; j++) out[j] = (float)(sums[j] / total);
 }
 
 static void attention_work(void *argument, int worker, int n_workers)

@@ -11,12 +11,10 @@ void op_rms_norm_ref(const struct op_context *context, const struct op_rms_norm 
         float *out = (float *)op->out.data + t * width;
         if (tensor_is_present(&op->delta)) {
             const float *delta = (const float *)op->delta.data + t * width;
-            for (int64_t d = 0; d < width; d++)
-                residual[d] += delta[d];
+            for (int64_t d = 0; d < width; d++) residual[d] += delta[d];
         }
         double sum = 0;
-        for (int64_t d = 0; d < width; d++)
-            sum += (double)residual[d] * (double)residual[d];
+        for (int64_t d = 0; d < width; d++) sum += (double)residual[d] * (double)residual[d];
         double scale = 1.0 / sqrt(sum / (double)width + (double)op->epsilon);
         for (int64_t d = 0; d < width; d++) {
             float weight = ref_load(op->weight.data, op->weight.dtype, d);
