@@ -72,9 +72,9 @@ TWLLM_API void twllm_free(void *);
 struct twllm_model;
 
 struct twllm_open_options {
-    /* Where Hugging Face models are cached, as the environment variable HF_HOME says; NULL: a model is
-     * looked for as a path only. */
-    const char *hf_home;
+    /* The folder of the Hugging Face cache (what the environment variable HF_HUB_CACHE names, usually
+     * ~/.cache/huggingface/hub), in which names of models are looked up; NULL: paths only. */
+    const char *hub_cache;
     int threads; /* of loading; 0: all processors */
     /* Called from the opening thread as loading proceeds: 0 <= done <= total, in bytes. May be NULL. */
     void (*on_progress)(void *user, uint64_t done, uint64_t total);
@@ -193,6 +193,8 @@ TWLLM_API int twllm_plan_memory(const struct twllm_model *, const struct twllm_e
 TWLLM_API int twllm_engine_create(struct twllm_engine **, const struct twllm_model *,
                                   const struct twllm_engine_options *, struct twllm_error *);
 TWLLM_API void twllm_engine_destroy(struct twllm_engine *);
+/* What the engine took. */
+TWLLM_API void twllm_engine_get_plan(const struct twllm_engine *, struct twllm_memory_plan *);
 
 /* Adds a request: token ids, as they are; copies everything. params NULL: the model's defaults. `user`
  * comes back with every output. The id names the request in outputs and for cancelling.

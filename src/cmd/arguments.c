@@ -153,12 +153,19 @@ static status parse_choice(const struct argument *argument, const char *text, st
                      argument->choices, text);
 }
 
+static status set_flag(const struct argument *argument, bool value, struct error *err)
+{
+    if (argument->handle)
+        return argument->handle(argument->value, argument->name, value ? "true" : "false", err);
+    *(bool *)argument->value = value;
+    return STATUS_OK;
+}
+
 static status take_value(const struct argument *argument, const char *text, struct error *err)
 {
     switch (argument->type) {
     case ARGUMENT_FLAG:
-        *(bool *)argument->value = true;
-        return STATUS_OK;
+        return set_flag(argument, true, err);
     case ARGUMENT_INTEGER:
         return parse_integer(argument, text, err);
     case ARGUMENT_NUMBER:
@@ -198,8 +205,7 @@ static status take_option(const struct command *command, int argc, char *const *
         if (!argument && str_starts_with(name, STR("no-"))) {
             argument = find_argument(command, str_slice(name, 3, name.size), 0);
             if (argument && argument->type == ARGUMENT_FLAG && !value) {
-                *(bool *)argument->value = false;
-                return STATUS_OK;
+                return set_flag(argument, false, err);
             }
             argument = NULL;
         }

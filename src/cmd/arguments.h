@@ -15,7 +15,7 @@
 #include "cmd/messages.h"
 
 enum argument_type {
-    ARGUMENT_FLAG,    /* bool */
+    ARGUMENT_FLAG,    /* bool; with `handle`, that is called with "true" or "false" */
     ARGUMENT_INTEGER, /* int64_t, in [low, high] */
     ARGUMENT_NUMBER,  /* double, in [low, high] */
     ARGUMENT_BYTES,   /* int64_t; "512M", "2G", "1.5GiB" */

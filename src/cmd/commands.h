@@ -18,7 +18,8 @@
 
 /* What the program took from its environment; nothing else reads it. Entries may be NULL. */
 struct environment {
-    const char *term, *home, *hf_home, *hub_cache, *xdg_state_home, *xdg_config_home;
+    const char *term, *home, *hf_home, *hf_hub_cache;
+    const char *xdg_cache_home, *xdg_state_home, *xdg_config_home;
 };
 
 #define X(name, summary)                                                                           \

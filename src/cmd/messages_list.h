@@ -40,6 +40,7 @@
     X(OPTION_CHOICE, "--%s is one of %s, not '%s'", "--%s 只能是 %s 其中之一，不能是「%s」")       \
     X(OPTION_NO_VALUE, "--%s takes no value", "--%s 不需要值")                                     \
     X(OPTION_NEEDS_VALUE, "--%s needs a value", "--%s 需要一個值")                                 \
+    X(OPTION_NEEDS_OTHER, "--%s needs --%s", "--%s 要和 --%s 一起使用")                                \
     X(OPTIONS_EXCLUDE, "--%s and --%s exclude each other", "--%s 與 --%s 不能同時使用")            \
     X(ARGUMENT_EXTRA, "unexpected argument '%s'", "多餘的參數「%s」")                              \
     X(ARGUMENT_MISSING, "missing argument %s (see twllm %s --help)",                               \

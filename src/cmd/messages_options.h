@@ -51,6 +51,8 @@
       "取樣（名稱與意義同 vLLM 與 transformers）：")                                               \
     X(GROUP_STOPPING, "Length and stopping:", "長度與停止：")                                      \
     X(GROUP_BEAMS, "Beam search:", "集束搜尋：")                                                   \
+    X(OPTION_MODEL, "folder, file, or name in the Hugging Face cache; none: the model inside twllm", \
+      "資料夾、檔案，或 Hugging Face 快取裡的名稱；不給則用 twllm 內建的模型")                     \
     X(OPTION_JSON, "print JSON for another program", "輸出 JSON，供其他程式讀取")                  \
     X(OPTION_THREADS, "threads to compute with", "計算用的執行緒數")                               \
     X(OPTION_ISA, "instruction set to use", "使用的指令集")                                        \
@@ -63,16 +65,14 @@
     X(OPTION_KV_CACHE_MEMORY, "memory for the key-value cache", "鍵值快取的記憶體大小")            \
     X(OPTION_NO_PREFIX_CACHING, "compute every prompt anew", "每個提示都重新計算，不用前綴快取")   \
     X(OPTION_SYSTEM, "system message", "系統訊息")                                                 \
-    X(OPTION_ONCE, "send this one message, print the answer, leave (on a terminal after --continue: stay)", \
+    X(OPTION_ONCE, "send this one message, print the answer, leave", \
       "只送出這則訊息，印出回答後離開")                                                            \
-    X(OPTION_STAY, "after --once, stay in the conversation when on a terminal",                    \
-      "--once 之後，若在終端機上則留在對話中")                                                     \
     X(OPTION_LOAD, "begin with the conversation in FILE", "從檔案裡的對話開始")                    \
     X(OPTION_OVERFLOW,                                                                             \
       "when the conversation outgrows the model: leave out the oldest messages and say so, or refuse", \
       "對話超過模型長度時：略過最舊的訊息並告知（drop），或拒絕（refuse）")                        \
     X(OPTION_HISTORY, "file of typed lines; empty: none", "輸入歷史檔；空字串表示不保留")          \
-    X(OPTION_NO_STATISTICS, "print no speed after each answer", "不在回答後印出速度")              \
+    X(OPTION_NO_STATISTICS, "print the speed after each answer (--no-statistics: do not)", "回答後印出速度（--no-statistics 則不印）")            \
     X(OPTION_CHAT_PROMPT, "treat the prompt as a user's message of a chat", "把提示當作對話中使用者的訊息") \
     X(OPTION_GENERATE_PROMPT, "the prompt", "提示內容")                                            \
     X(OPTION_INPUT, "file of prompts, one JSON object per line; - is standard input",              \

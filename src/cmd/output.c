@@ -35,8 +35,11 @@ status output_flush(struct error *err)
 
 void output_error(const struct error *err)
 {
-    /* What the library says is English; what the program says begins with another alphabet. */
-    bool translated = (unsigned char)err->text[0] >= 0x80 || err->text[0] == '-';
+    /* What the library says is English, and names its kind in the reader's language in front; what the
+     * program says is in that language already. Its characters begin with 0xE3 to 0xEF in UTF-8. */
+    bool translated = false;
+    for (const char *c = err->text; *c && !translated; c++)
+        translated = (unsigned char)*c >= 0xE3 && (unsigned char)*c <= 0xEF;
     bool foreign = message(MESSAGE_NO_MEMORY) != message_in(LANGUAGE_ENGLISH, MESSAGE_NO_MEMORY);
     struct strbuf kind = {0};
     if (foreign && !translated) (void)!strbuf_appendf(&kind, "%s：", message_of_status(err->code));

@@ -1,0 +1,114 @@
+#include "cmd/bench_run.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+
+struct watch {
+    int64_t n_sequences, n_started, n_tokens;
+    int64_t started_us, first_us, last_us; /* submit; all have a token; the last token */
+    int64_t n_tokens_at_first;
+    struct error *err;
+    status result;
+};
+
+static void take_output(void *argument, const struct engine_output *output)
+{
+    struct watch *watch = argument;
+    if (output->finish == FINISH_ERROR)
+        watch->result = error_set(watch->err, STATUS_INTERNAL, "%s",
+                                  output->error ? output->error->text : "request failed");
+    bool *started = output->user;
+    if (output->n_tokens && !*started) {
+        *started = true;
+        watch->n_started++;
+    }
+    watch->n_tokens += (int64_t)output->n_tokens;
+}
+
+/* Submits and steps until all is done. */
+static status run_once(struct engine *engine, struct watch *watch, const token_id *prompts,
+                       bool *started, int64_t n_prompt, int64_t n_generate, struct error *err)
+{
+    struct sampling_params params = sampling_params_default();
+    params.temperature = 0;
+    params.ignore_eos = true;
+    params.max_tokens = (int32_t)n_generate;
+    params.min_tokens = (int32_t)n_generate;
+    int64_t n_sequences = watch->n_sequences;
+    *watch = (struct watch){.n_sequences = n_sequences, .err = err};
+    watch->started_us = clock_monotonic_us();
+    for (int64_t i = 0; i < n_sequences; i++) {
+        uint64_t id;
+        started[i] = false;
+        struct engine_request request = {.prompt = prompts + i * n_prompt,
+                                         .n_prompt = (size_t)n_prompt,
+                                         .params = params,
+                                         .user = &started[i]};
+        TRY(engine_submit(engine, &request, &id, err));
+    }
+    bool more = true;
+    while (more && watch->result == STATUS_OK) {
+        TRY(engine_step(engine, take_output, watch, &more, err));
+        watch->last_us = clock_monotonic_us();
+        if (!watch->first_us && watch->n_started == n_sequences) {
+            watch->first_us = watch->last_us;
+            watch->n_tokens_at_first = watch->n_tokens;
+        }
+    }
+    return watch->result;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static status run(struct engine *engine, int32_t vocab_size, int64_t n_sequences, int64_t n_prompt,
+                  int64_t n_generate, int64_t repeats, struct bench_result *result,
+                  struct error *err)
+{
+    double times[BENCH_REPEATS];
+    token_id *prompts = calloc((size_t)(n_sequences * n_prompt), sizeof *prompts);
+    bool *started = calloc((size_t)n_sequences, sizeof *started);
+    status code = prompts && started ? STATUS_OK
+                                     : error_set(err, STATUS_NO_MEMORY, "prompts of the benchmark");
+    for (int64_t i = 0; code == STATUS_OK && i < n_sequences * n_prompt; i++)
+        prompts[i] = (token_id)(rng_u64(7, 0, (uint64_t)i) % (uint64_t)vocab_size);
+    /* One more than is counted: the first run warms caches and threads. */
+    for (int64_t i = 0; code == STATUS_OK && i <= repeats; i++) {
+        struct watch watch = {.n_sequences = n_sequences};
+        code = run_once(engine, &watch, prompts, started, n_prompt, n_generate, err);
+        bool decode = result->is_decode;
+        int64_t us = decode ? watch.last_us - watch.first_us : watch.first_us - watch.started_us;
+        result->n_tokens =
+            decode ? watch.n_tokens - watch.n_tokens_at_first : n_sequences * n_prompt;
+        if (i > 0) times[i - 1] = (double)us * 1e-6;
+    }
+    free(prompts);
+    free(started);
+    TRY(code);
+    qsort(times, (size_t)repeats, sizeof *times, compare_times);
+    result->n_sequences = n_sequences;
+    result->n_prompt = result->is_decode ? n_prompt : 0;
+    result->best_s = times[0];
+    result->median_s = times[repeats / 2];
+    return STATUS_OK;
+}
+
+status bench_prefill(struct engine *engine, int32_t vocab_size, int64_t n_prompt, int64_t repeats,
+                     struct bench_result *result, struct error *err)
+{
+    *result = (struct bench_result){0};
+    return run(engine, vocab_size, 1, n_prompt, 1, repeats, result, err);
+}
+
+status bench_decode(struct engine *engine, int32_t vocab_size, int64_t n_sequences,
+                    int64_t n_prompt, int64_t n_generate, int64_t repeats,
+                    struct bench_result *result, struct error *err)
+{
+    *result = (struct bench_result){.is_decode = true};
+    return run(engine, vocab_size, n_sequences, n_prompt, n_generate + 1, repeats, result, err);
+}
