@@ -6,9 +6,8 @@
  * merges, ranked by their place) compute.
  *
  * Two bodies: bpe_heap.c carries the definition out in O(n log n); bpe_match.c finds the same tokens by
- * longest matches and backtracking, several times faster, for tables whose merges never overtake the
- * merges that make their parts (bpe_create checks; every trained table seen so far passes). Immutable after
- * creation, usable from any thread; each thread brings its workspace.
+ * longest matches and backtracking, several times faster, and hands the rare piece it cannot judge to the
+ * heap. Immutable after creation, usable from any thread; each thread brings its workspace.
  */
 #ifndef TEXT_BPE_H
 #define TEXT_BPE_H
@@ -50,7 +49,7 @@ struct bpe_source {
 struct bpe;
 status bpe_create(struct bpe **, const struct bpe_source *, struct error *err);
 void bpe_destroy(struct bpe *);
-/* Whether the fast body is in use. */
+/* Whether the fast body is in use (not when fallback tokens take part in merges). */
 bool bpe_is_fast(const struct bpe *);
 
 /* The id of the token with exactly these bytes, or TOKEN_NONE. */

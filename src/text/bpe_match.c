@@ -10,29 +10,36 @@
  *
  * Whether a pair holds is answered by unwinding both tokens along the cut, latest merge first: two symbols
  * that met at the cut and had a merge ranked before the one that consumed either of them would have
- * merged. This needs every token's merges to come after those of its parts (bpe_match_build checks).
+ * merged. This needs merges to happen in the order of their ranks. Llama 3's table has some eighty tokens
+ * where a low-ranked merge has to wait for a part of higher rank; such tokens are called opaque, and a
+ * piece in which one of them stands beside another token is left to the heap.
  */
 #include <stdlib.h>
 
 #include "base/utf8.h"
 #include "text/bpe_tables.h"
 
+enum verdict { PAIR_MERGES, PAIR_HOLDS, PAIR_UNKNOWN };
+
 /* Would the encoding of left's and right's bytes keep the cut between them? With `whole` false the merge
  * of the two whole tokens does not count. */
-static bool pair_holds(const struct bpe *b, token_id left, token_id right, bool whole)
+static enum verdict judge_pair(const struct bpe *b, token_id left, token_id right, bool whole)
 {
+    const struct bpe_origin *l = &b->origins[left], *r = &b->origins[right];
+    if (l->rank >= BPE_OPAQUE_RANK || r->rank >= BPE_OPAQUE_RANK) return PAIR_UNKNOWN;
     uint32_t limit = whole ? BPE_NO_RANK : 0;
     for (;;) {
         const struct bpe_pair *pair = limit ? bpe_find_pair(b, left, right) : NULL;
-        if (pair && pair->rank < limit) return false;
-        const struct bpe_origin *l = &b->origins[left], *r = &b->origins[right];
+        if (pair && pair->rank < limit) return PAIR_MERGES;
         if (l->rank > r->rank) {
             limit = l->rank; /* at equal rank the merge further left, inside `left`, came first */
             left = l->right;
+            l = &b->origins[left];
         } else {
-            if (r->rank == BPE_BASE_RANK) return true;
+            if (r->rank == BPE_BASE_RANK) return PAIR_HOLDS;
             limit = r->rank + 1;
             right = r->left;
+            r = &b->origins[right];
         }
     }
 }
@@ -46,30 +53,53 @@ static bool is_base(const struct bpe *b, token_id id)
            code != UTF8_INVALID;
 }
 
-/* Fills the origins. False when some merge can act before the merges that make its parts. */
-static bool find_origins(struct bpe *b, const struct bpe_source *source)
+/* Fills the origins of tokens whose merges happen in the order of their ranks. Results of merges whose
+ * parts were not there in time are marked opaque, to be tried one by one. */
+static void find_origins(struct bpe *b, const struct bpe_source *source)
 {
     for (token_id id = 0; id < b->n_tokens; id++)
         b->origins[id] = (struct bpe_origin){TOKEN_NONE, TOKEN_NONE,
                                              is_base(b, id) ? BPE_BASE_RANK : BPE_NO_RANK,
                                              (uint32_t)b->tokens[id].size};
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t i = 0; i < source->n_merges; i++) {
-            const struct bpe_merge *m = &source->merges[i];
-            uint32_t rank = m->rank + 1;
-            const struct bpe_origin *l = &b->origins[m->left], *r = &b->origins[m->right];
-            struct bpe_origin *result = &b->origins[m->result];
-            if (l->rank == BPE_NO_RANK || r->rank == BPE_NO_RANK) continue;
-            bool in_order = l->rank < rank && r->rank < rank;
-            if (in_order ? pass == 1 || result->rank != BPE_NO_RANK : pass == 0) continue;
-            const struct bpe_pair *pair = bpe_find_pair(b, m->left, m->right);
-            if (!pair || pair->rank != rank) continue; /* listed again later: that one counts */
-            if (!pair_holds(b, m->left, m->right, false)) continue;
-            if (pass == 1) return false;
-            *result = (struct bpe_origin){m->left, m->right, rank, result->size};
-        }
+    for (size_t i = 0; i < source->n_merges; i++) {
+        const struct bpe_merge *m = &source->merges[i];
+        struct bpe_origin *result = &b->origins[m->result];
+        if (result->rank < BPE_OPAQUE_RANK) continue; /* an encoding has one derivation */
+        const struct bpe_pair *pair = bpe_find_pair(b, m->left, m->right);
+        if (!pair || pair->rank != m->rank + 1) continue; /* listed again later: that one counts */
+        enum verdict verdict = judge_pair(b, m->left, m->right, false);
+        if (verdict == PAIR_HOLDS)
+            *result = (struct bpe_origin){m->left, m->right, m->rank + 1, result->size};
+        else if (verdict == PAIR_UNKNOWN)
+            result->rank = BPE_OPAQUE_RANK;
     }
-    return true;
+}
+
+/* Opaque so far means only that the derivation is not known: whether the token is reachable at all is
+ * found by encoding it. */
+static status try_opaque_tokens(struct bpe *b, struct error *err)
+{
+    struct bpe_workspace *w = NULL;
+    struct token_list ids = {0};
+    bool whole_piece_wins = b->whole_piece_wins;
+    status result = bpe_workspace_create(&w, 0);
+    b->whole_piece_wins = false;
+    for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
+        if (b->origins[id].rank != BPE_OPAQUE_RANK) continue;
+        ids.count = 0;
+        result =
+            bpe_grow((void **)&ids.ids, &ids.capacity, b->tokens[id].size + 3, sizeof *ids.ids);
+        if (result == STATUS_OK) result = bpe_heap_encode(b, w, b->tokens[id], &ids);
+        if (result != STATUS_OK) break;
+        if (ids.count == 1 && ids.ids[0] == id)
+            result = byte_trie_insert(&b->trie, b->tokens[id], id);
+        else
+            b->origins[id].rank = BPE_NO_RANK;
+    }
+    b->whole_piece_wins = whole_piece_wins;
+    bpe_workspace_destroy(w);
+    token_list_deinit(&ids);
+    return result == STATUS_OK ? result : error_set(err, result, "no memory for the token origins");
 }
 
 static bool fallback_may_merge(const struct bpe *b, const struct bpe_source *source)
@@ -119,18 +149,21 @@ static status build_starts(struct bpe *b, struct error *err)
 
 status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
+    b->fast = !source->only_heap && !fallback_may_merge(b, source);
     b->origins = calloc((size_t)b->n_tokens + 1, sizeof *b->origins);
     if (!b->origins) return error_set(err, STATUS_NO_MEMORY, "no memory for the token origins");
-    b->fast = !source->only_heap && !fallback_may_merge(b, source) && find_origins(b, source);
+    if (b->fast) find_origins(b, source);
     status result = byte_trie_reserve(&b->trie, (size_t)b->n_tokens * 2);
     for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
         if (!b->tokens[id].size) continue;
-        bool reachable = b->fast && b->origins[id].rank != BPE_NO_RANK;
+        bool reachable = b->fast && b->origins[id].rank < BPE_OPAQUE_RANK;
         result = byte_trie_insert(&b->trie, b->tokens[id], reachable ? id : ~id);
     }
     if (result != STATUS_OK)
         return error_set(err, result, "the vocabulary's tokens make too large a table");
-    return b->fast ? build_starts(b, err) : STATUS_OK;
+    if (!b->fast) return STATUS_OK;
+    TRY(try_opaque_tokens(b, err));
+    return build_starts(b, err);
 }
 
 /* The longest reachable token at the beginning of s[0, size), or TOKEN_NONE. *whole gets the token, reachable
@@ -162,15 +195,15 @@ static inline token_id longest_match(const struct bpe *b, const unsigned char *s
     return at.token;
 }
 
-static inline bool judged_pair_holds(const struct bpe *b, struct bpe_workspace *w, token_id left,
-                                     token_id right)
+static inline enum verdict judge_pair_cached(const struct bpe *b, struct bpe_workspace *w,
+                                             token_id left, token_id right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint64_t)(uint32_t)right << 1;
     uint64_t *judged = &w->judged_pairs[(key * 0x9E3779B97F4A7C15u) >> 32 & w->judged_mask];
-    if (((*judged - 1) & ~(uint64_t)1) == key && *judged) return (*judged - 1) & 1;
-    bool holds = pair_holds(b, left, right, true);
-    *judged = (key | holds) + 1;
-    return holds;
+    if (*judged && ((*judged - 1) & ~(uint64_t)1) == key) return (*judged - 1) & 1;
+    enum verdict verdict = judge_pair(b, left, right, true);
+    if (verdict != PAIR_UNKNOWN) *judged = (key | verdict) + 1;
+    return verdict;
 }
 
 /* Emits the tokens of a character that has none: nothing merges with them, so the search begins anew
@@ -199,7 +232,7 @@ static inline bool cut_is_viable(const struct bpe_workspace *w, size_t at)
 }
 
 /* Encodes s[0, size) until its end or until a place where no token begins; returns how far it came, or
- * SIZE_MAX when the search took longer than the heap would. */
+ * SIZE_MAX when that is for the heap to do: an opaque token, or a search that takes too long. */
 static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigned char *s,
                      size_t size, token_id first, struct token_list *out)
 {
@@ -211,9 +244,12 @@ static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigne
         for (;;) {
             if (budget-- == 0) return SIZE_MAX;
             length = b->origins[token].size;
-            if (cut_is_viable(w, at + length) &&
-                (last == TOKEN_NONE || judged_pair_holds(b, w, last, token)))
-                break;
+            if (cut_is_viable(w, at + length)) {
+                enum verdict verdict =
+                    last == TOKEN_NONE ? PAIR_HOLDS : judge_pair_cached(b, w, last, token);
+                if (verdict == PAIR_HOLDS) break;
+                if (verdict == PAIR_UNKNOWN) return SIZE_MAX;
+            }
             token = length > 1 ? longest_match(b, s + at, length - 1, &ignored) : TOKEN_NONE;
             if (token == TOKEN_NONE) break;
         }

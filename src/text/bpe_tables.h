@@ -11,15 +11,17 @@ struct bpe_pair {
     token_id result;
 };
 
-#define BPE_NO_RANK   UINT32_MAX
-#define BPE_BASE_RANK 0 /* of single bytes and characters; merges have their rank + 1 */
+#define BPE_NO_RANK     UINT32_MAX
+#define BPE_OPAQUE_RANK (UINT32_MAX - 1)
+#define BPE_BASE_RANK   0 /* of single bytes and characters; merges have their rank + 1 */
 
 /* How a token comes about when its bytes are encoded alone; only tokens that then stay one token
  * ("reachable") can appear in an encoding beside others. */
 struct bpe_origin {
     token_id left, right; /* the last merge; TOKEN_NONE for a base symbol */
-    uint32_t rank;        /* of that merge, plus one; BPE_NO_RANK when not reachable */
-    uint32_t size;        /* of the token in bytes */
+    uint32_t rank; /* of that merge, plus one; BPE_NO_RANK when not reachable; BPE_OPAQUE_RANK
+                             when some merge on the way came later than the rank of a merge it enabled */
+    uint32_t size; /* of the token in bytes */
 };
 
 /* Where a walk through the trie stands after its first bytes. */

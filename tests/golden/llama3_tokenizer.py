@@ -5,7 +5,10 @@ post-processor that Llama-3 checkpoints have, and is kept in the build folder.
 """
 import base64
 import json
+import lzma
 import pathlib
+import random
+import sysconfig
 
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -93,3 +96,33 @@ def make_folder(shared, build):
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
     (folder / "done").write_text("")
     return folder
+
+
+def mixed_documents(shared, limit):
+    """Traditional Chinese, English and code, interleaved, about `limit` bytes in all."""
+    corpus = shared / "data/corpus"
+
+    def texts(pattern):
+        for path in sorted(corpus.glob(pattern)):
+            with lzma.open(path, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    row = json.loads(line)
+                    yield row["text"] if "text" in row else line
+
+    def code():
+        for path in sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+            yield path.read_text("utf-8", "replace")
+
+    parts = []
+    for source, share in [(texts("pretrain/*zhtw*"), 0.4), (texts("chat/*"), 0.1), (texts("pretrain/*_en*"), 0.1)] + [
+        (texts("en/*"), 0.1),
+        (code(), 0.3),
+    ]:
+        size = 0
+        for text in source:
+            parts.append(text)
+            size += len(text.encode())
+            if size > limit * share:
+                break
+    random.Random(7).shuffle(parts)
+    return parts

@@ -1,13 +1,11 @@
 """The tokenizer against tiktoken and HF tokenizers on the real Llama-3 vocabulary."""
 import ast
 import json
-import lzma
 import os
 import pathlib
 import random
 import struct
 import subprocess
-import sysconfig
 
 import numpy
 import pytest
@@ -86,36 +84,6 @@ def info(probe, path):
     return {key: int(value) for key, value in (line.split() for line in done.stdout.splitlines())}
 
 
-def mixed_documents(shared, limit):
-    """Traditional Chinese, English and code, interleaved, about `limit` bytes in all."""
-    corpus = shared / "data/corpus"
-
-    def texts(pattern):
-        for path in sorted(corpus.glob(pattern)):
-            with lzma.open(path, "rt", encoding="utf-8") as lines:
-                for line in lines:
-                    row = json.loads(line)
-                    yield row["text"] if "text" in row else line
-
-    def code():
-        for path in sorted(pathlib.Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-            yield path.read_text("utf-8", "replace")
-
-    parts = []
-    for source, share in [(texts("pretrain/*zhtw*"), 0.4), (texts("chat/*"), 0.1), (texts("pretrain/*_en*"), 0.1)] + [
-        (texts("en/*"), 0.1),
-        (code(), 0.3),
-    ]:
-        size = 0
-        for text in source:
-            parts.append(text)
-            size += len(text.encode())
-            if size > limit * share:
-                break
-    random.Random(7).shuffle(parts)
-    return parts
-
-
 def assert_same(actual, expected, documents):
     assert len(actual) == len(expected) == len(documents)
     for a, e, text in zip(actual, expected, documents):
@@ -156,7 +124,7 @@ def test_every_code_point(ours, oracle, huggingface, folder, model_file):
 
 
 def test_20_megabytes(shared, ours, oracle, huggingface, folder, model_file, ours_decode):
-    documents = mixed_documents(shared, MIXED_BYTES)
+    documents = llama3_tokenizer.mixed_documents(shared, MIXED_BYTES)
     assert sum(len(d.encode()) for d in documents) > 20_000_000
     expected = [oracle.encode_ordinary(d) for d in documents]
     from_json = ours(folder, documents)
