@@ -6,7 +6,7 @@
 #include "base/hash.h"
 #include "text/bpe_tables.h"
 
-enum { MAX_PROBES = 4096, LONGEST_CACHED = 16 };
+enum { MAX_PROBES = 4096, LONGEST_CACHED = 16, LARGEST_SPARE = 1 << 16 };
 
 status bpe_grow(void **data, size_t *capacity, size_t n, size_t element_bytes)
 {
@@ -19,6 +19,17 @@ status bpe_grow(void **data, size_t *capacity, size_t n, size_t element_bytes)
     *data = grown;
     *capacity = larger;
     return STATUS_OK;
+}
+
+static void workspace_destroy(struct bpe_workspace *w)
+{
+    if (!w) return;
+    free(w->pieces);
+    free(w->judged_pairs);
+    free(w->symbols);
+    free(w->heap);
+    free(w->viable);
+    free(w);
 }
 
 static status build_pairs(struct bpe *b, const struct bpe_source *source, struct error *err)
@@ -62,7 +73,11 @@ status bpe_create(struct bpe **out, const struct bpe_source *source, struct erro
 {
     *out = NULL;
     struct bpe *b = calloc(1, sizeof *b);
-    if (!b) return error_set(err, STATUS_NO_MEMORY, "no memory for the tokenizer");
+    if (b) b->spares = calloc(BPE_SPARES, sizeof *b->spares);
+    if (!b || !b->spares) {
+        free(b);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the tokenizer");
+    }
     b->tokens = source->tokens;
     b->n_tokens = source->n_tokens;
     b->alphabet = source->alphabet;
@@ -85,6 +100,8 @@ fail:
 void bpe_destroy(struct bpe *b)
 {
     if (!b) return;
+    for (int i = 0; b->spares && i < BPE_SPARES; i++) workspace_destroy(b->spares[i]);
+    free(b->spares);
     byte_trie_deinit(&b->trie);
     free(b->pairs);
     free(b->origins);
@@ -95,35 +112,36 @@ void bpe_destroy(struct bpe *b)
 
 bool bpe_is_fast(const struct bpe *b) { return b->fast; }
 
-status bpe_workspace_create(struct bpe_workspace **out, size_t text_bytes)
+status bpe_workspace_acquire(const struct bpe *b, struct bpe_workspace **out)
 {
-    /* Small texts must not pay for clearing large tables. */
-    uint32_t n_pieces = 64;
-    while (n_pieces < 16384 && n_pieces < text_bytes / 8) n_pieces *= 2;
-    *out = NULL;
+    for (int i = 0; i < BPE_SPARES; i++) {
+        *out = atomic_exchange(&b->spares[i], NULL);
+        if (*out) return STATUS_OK;
+    }
     struct bpe_workspace *w = calloc(1, sizeof *w);
     if (!w) return STATUS_NO_MEMORY;
-    w->piece_mask = n_pieces - 1;
-    w->judged_mask = n_pieces * 2 - 1;
-    w->pieces = calloc(n_pieces, sizeof *w->pieces);
-    w->judged_pairs = calloc((size_t)n_pieces * 2, sizeof *w->judged_pairs);
+    w->pieces = calloc(BPE_PIECES, sizeof *w->pieces);
+    w->judged_pairs = calloc(BPE_JUDGED_PAIRS, sizeof *w->judged_pairs);
     if (!w->pieces || !w->judged_pairs) {
-        bpe_workspace_destroy(w);
+        workspace_destroy(w);
         return STATUS_NO_MEMORY;
     }
     *out = w;
     return STATUS_OK;
 }
 
-void bpe_workspace_destroy(struct bpe_workspace *w)
+void bpe_workspace_release(const struct bpe *b, struct bpe_workspace *w)
 {
     if (!w) return;
-    free(w->pieces);
-    free(w->judged_pairs);
-    free(w->symbols);
-    free(w->heap);
-    free(w->viable);
-    free(w);
+    if (w->symbol_capacity > LARGEST_SPARE) { /* a giant piece's scratch is not kept */
+        workspace_destroy(w);
+        return;
+    }
+    for (int i = 0; i < BPE_SPARES; i++) {
+        struct bpe_workspace *empty = NULL;
+        if (atomic_compare_exchange_strong(&b->spares[i], &empty, w)) return;
+    }
+    workspace_destroy(w);
 }
 
 static status reserve_tokens(struct token_list *out, size_t more)
@@ -170,7 +188,7 @@ status bpe_encode(const struct bpe *b, struct bpe_workspace *w, struct str text,
     uint64_t words[2];
     load_piece(text, from, size, words);
     uint64_t hash = hash_mum(words[0] ^ 0xA0761D6478BD642Fu, words[1] ^ 0xE7037ED1A0B428DBu ^ size);
-    struct bpe_cached_piece *entry = &w->pieces[hash & w->piece_mask];
+    struct bpe_cached_piece *entry = &w->pieces[hash & (BPE_PIECES - 1)];
     if (entry->size == size && entry->bytes[0] == words[0] && entry->bytes[1] == words[1]) {
         memcpy(out->ids + out->count, entry->ids, sizeof entry->ids);
         out->count += entry->n_ids;

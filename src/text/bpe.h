@@ -7,7 +7,8 @@
  *
  * Two bodies: bpe_heap.c carries the definition out in O(n log n); bpe_match.c finds the same tokens by
  * longest matches and backtracking, several times faster, and hands the rare piece it cannot judge to the
- * heap. Immutable after creation, usable from any thread; each thread brings its workspace.
+ * heap. What it
+ * encodes never depends on what was encoded before; usable from any thread.
  */
 #ifndef TEXT_BPE_H
 #define TEXT_BPE_H
@@ -55,12 +56,13 @@ bool bpe_is_fast(const struct bpe *);
 /* The id of the token with exactly these bytes, or TOKEN_NONE. */
 token_id bpe_find_token(const struct bpe *, struct str);
 
-/* Scratch and caches of one encoding call, sized for a text of that many bytes. */
+/* Scratch and caches of one encoding call at a time. A bpe keeps a few spare ones, so that short texts find
+ * warm caches: acquire takes a spare or makes one, release gives it back. Any thread. */
 struct bpe_workspace;
-status bpe_workspace_create(struct bpe_workspace **, size_t text_bytes);
-void bpe_workspace_destroy(struct bpe_workspace *);
+status bpe_workspace_acquire(const struct bpe *, struct bpe_workspace **);
+void bpe_workspace_release(const struct bpe *, struct bpe_workspace *);
 
-/* Appends the tokens of text[from, to). A workspace serves one bpe; texts may differ. */
+/* Appends the tokens of text[from, to). The workspace is one of this bpe. */
 status bpe_encode(const struct bpe *, struct bpe_workspace *, struct str text, size_t from,
                   size_t to, struct token_list *out);
 

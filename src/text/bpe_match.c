@@ -82,7 +82,7 @@ static status try_opaque_tokens(struct bpe *b, struct error *err)
     struct bpe_workspace *w = NULL;
     struct token_list ids = {0};
     bool whole_piece_wins = b->whole_piece_wins;
-    status result = bpe_workspace_create(&w, 0);
+    status result = bpe_workspace_acquire(b, &w);
     b->whole_piece_wins = false;
     for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
         if (b->origins[id].rank != BPE_OPAQUE_RANK) continue;
@@ -97,7 +97,7 @@ static status try_opaque_tokens(struct bpe *b, struct error *err)
             b->origins[id].rank = BPE_NO_RANK;
     }
     b->whole_piece_wins = whole_piece_wins;
-    bpe_workspace_destroy(w);
+    bpe_workspace_release(b, w);
     token_list_deinit(&ids);
     return result == STATUS_OK ? result : error_set(err, result, "no memory for the token origins");
 }
@@ -199,7 +199,7 @@ static inline enum verdict judge_pair_cached(const struct bpe *b, struct bpe_wor
                                              token_id left, token_id right)
 {
     uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint64_t)(uint32_t)right << 1;
-    uint64_t *judged = &w->judged_pairs[(key * 0x9E3779B97F4A7C15u) >> 32 & w->judged_mask];
+    uint64_t *judged = &w->judged_pairs[(key * 0x9E3779B97F4A7C15u) >> 32 & (BPE_JUDGED_PAIRS - 1)];
     if (*judged && ((*judged - 1) & ~(uint64_t)1) == key) return (*judged - 1) & 1;
     enum verdict verdict = judge_pair(b, left, right, true);
     if (verdict != PAIR_UNKNOWN) *judged = (key | verdict) + 1;

@@ -2,6 +2,8 @@
 #ifndef TEXT_BPE_TABLES_H
 #define TEXT_BPE_TABLES_H
 
+#include <stdatomic.h>
+
 #include "text/bpe.h"
 #include "text/byte_trie.h"
 
@@ -30,7 +32,10 @@ struct bpe_start {
     token_id token; /* the longest reachable token so far, or TOKEN_NONE */
 };
 
+enum { BPE_SPARES = 16 };
+
 struct bpe {
+    _Atomic(struct bpe_workspace *) *spares; /* BPE_SPARES places, NULL = empty */
     const struct str *tokens;
     int32_t n_tokens;
     enum bpe_alphabet alphabet;
@@ -63,10 +68,11 @@ struct bpe_cached_piece {
     uint16_t size, n_ids; /* size 0 = empty */
 };
 
+enum { BPE_PIECES = 1 << 14, BPE_JUDGED_PAIRS = 1 << 15 };
+
 struct bpe_workspace {
-    struct bpe_cached_piece *pieces;
-    uint64_t *judged_pairs; /* left << 32 | right << 1 | valid, plus one */
-    uint32_t piece_mask, judged_mask;
+    struct bpe_cached_piece *pieces; /* BPE_PIECES */
+    uint64_t *judged_pairs; /* BPE_JUDGED_PAIRS; left << 32 | right << 1 | valid, plus one */
 
     struct bpe_symbol *symbols;
     size_t symbol_capacity;

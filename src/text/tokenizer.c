@@ -283,7 +283,7 @@ status tokenizer_encode(const struct tokenizer *t, struct str text,
     size_t before = out->count;
     struct encoding e = {.tokenizer = t, .out = out};
     e.specials = options.special == TOKENIZER_SPECIAL_PARSED;
-    status result = bpe_workspace_create(&e.workspace, text.size);
+    status result = bpe_workspace_acquire(t->bpe, &e.workspace);
     if (result != STATUS_OK)
         return error_set(err, result, "no memory to tokenize %zu bytes", text.size);
     token_id bos = t->put_before != TOKEN_NONE ? t->put_before : t->bos;
@@ -294,11 +294,11 @@ status tokenizer_encode(const struct tokenizer *t, struct str text,
         out->count--;
         memmove(out->ids + before, out->ids + before + 1, (out->count - before) * sizeof *out->ids);
     }
-    bpe_workspace_destroy(e.workspace);
+    bpe_workspace_release(t->bpe, e.workspace);
     return STATUS_OK;
 fail:
     out->count = before;
-    bpe_workspace_destroy(e.workspace);
+    bpe_workspace_release(t->bpe, e.workspace);
     return error_set(err, result, "tokenizing %zu bytes: %s", text.size, status_text(result));
 }
 

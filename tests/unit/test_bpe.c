@@ -141,8 +141,8 @@ static int compare_bodies(const struct table *t, uint64_t seed, int n_letters, b
     source.only_heap = true;
     CHECK_OK(bpe_create(&slow, &source, &err), err);
     struct bpe_workspace *w, *w2;
-    CHECK_INT(bpe_workspace_create(&w, 1000), STATUS_OK);
-    CHECK_INT(bpe_workspace_create(&w2, 1000), STATUS_OK);
+    CHECK_INT(bpe_workspace_acquire(fast, &w), STATUS_OK);
+    CHECK_INT(bpe_workspace_acquire(slow, &w2), STATUS_OK);
     struct token_list a = {0}, b = {0};
     for (uint64_t i = 0; i < 60; i++) {
         char text[64];
@@ -161,8 +161,8 @@ static int compare_bodies(const struct table *t, uint64_t seed, int n_letters, b
     int used = bpe_is_fast(fast);
     token_list_deinit(&a);
     token_list_deinit(&b);
-    bpe_workspace_destroy(w);
-    bpe_workspace_destroy(w2);
+    bpe_workspace_release(fast, w);
+    bpe_workspace_release(slow, w2);
     bpe_destroy(fast);
     bpe_destroy(slow);
     return used;
@@ -213,7 +213,7 @@ TEST(a_megabyte_of_one_letter_is_not_quadratic)
         CHECK_OK(bpe_create(&b, &source, &err), err);
         CHECK_INT(bpe_is_fast(b), !only_heap);
         struct bpe_workspace *w;
-        CHECK_INT(bpe_workspace_create(&w, SIZE), STATUS_OK);
+        CHECK_INT(bpe_workspace_acquire(b, &w), STATUS_OK);
         struct token_list out = {0};
         int64_t start = clock_monotonic_us();
         CHECK_INT(bpe_encode(b, w, (struct str){text, SIZE}, 0, SIZE, &out), STATUS_OK);
@@ -221,7 +221,7 @@ TEST(a_megabyte_of_one_letter_is_not_quadratic)
         CHECK_INT(out.count, SIZE / 32);
         CHECK(us < 10 * 1000 * 1000); /* quadratic would be minutes; generous for sanitizers */
         token_list_deinit(&out);
-        bpe_workspace_destroy(w);
+        bpe_workspace_release(b, w);
         bpe_destroy(b);
     }
     free(text);
