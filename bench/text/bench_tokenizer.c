@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     struct error err = {0};
     struct tokenizer *t;
     struct strbuf documents = {0};
-    int rounds = argc > 3 ? atoi(argv[3]) : 3;
+    long rounds = argc > 3 ? strtol(argv[3], NULL, 10) : 3;
     int64_t load_us = INT64_MAX;
     for (int i = 0; i < (argc > 2 ? 5 : 1); i++) {
         int64_t start = clock_monotonic_us();
@@ -78,7 +78,7 @@ int main(int argc, char **argv)
         return fail(&err);
     int64_t best = INT64_MAX;
     size_t n_bytes = 0, n_tokens = 0;
-    for (int i = 0; i < rounds; i++) {
+    for (long i = 0; i < rounds; i++) {
         int64_t start = clock_monotonic_us();
         if (!encode_all(t, strbuf_view(&documents), &n_bytes, &n_tokens)) {
             fprintf(stderr, "bench_tokenizer: %s is not a list of documents\n", argv[2]);

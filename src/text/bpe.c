@@ -38,12 +38,17 @@ static status build_pairs(struct bpe *b, const struct bpe_source *source, struct
     while (((size_t)1 << slots_log2) / 8 * 5 < source->n_merges) slots_log2++;
     b->pair_shift = 64 - slots_log2;
     b->pairs = calloc((size_t)1 << slots_log2, sizeof *b->pairs);
-    if (!b->pairs) return error_set(err, STATUS_NO_MEMORY, "no memory for the merge table");
+    b->filter_shift = b->pair_shift - 3;
+    b->pair_filter = calloc((size_t)1 << (slots_log2 + 3 - 6), sizeof *b->pair_filter);
+    if (!b->pairs || !b->pair_filter)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the merge table");
     uint64_t mask = ((uint64_t)1 << slots_log2) - 1;
     for (size_t i = 0; i < source->n_merges; i++) {
         const struct bpe_merge *merge = &source->merges[i];
         uint64_t key = ((uint64_t)(uint32_t)merge->left + 1) << 32 | (uint32_t)merge->right;
-        uint64_t slot = (key * 0x9E3779B97F4A7C15u) >> b->pair_shift;
+        uint64_t hash = key * 0x9E3779B97F4A7C15u, slot = hash >> b->pair_shift;
+        uint64_t bit = hash >> b->filter_shift;
+        b->pair_filter[bit / 64] |= (uint64_t)1 << (bit % 64);
         int probes = 0;
         while (b->pairs[slot].key && b->pairs[slot].key != key) {
             slot = (slot + 1) & mask;
@@ -104,6 +109,7 @@ void bpe_destroy(struct bpe *b)
     free(b->spares);
     byte_trie_deinit(&b->trie);
     free(b->pairs);
+    free(b->pair_filter);
     free(b->origins);
     free(b->pair_starts);
     free(b->character_starts);

@@ -117,14 +117,15 @@ static bool fallback_may_merge(const struct bpe *b, const struct bpe_source *sou
 
 static struct bpe_start walk_start(const struct bpe *b, const unsigned char *bytes, size_t n)
 {
-    struct bpe_start start = {0, TOKEN_NONE};
+    struct bpe_start start = {0, TOKEN_NONE, 0};
     for (size_t i = 0; i < n; i++) {
         const struct byte_trie_edge *edge = byte_trie_step(&b->trie, start.node, bytes[i]);
         if (!edge) {
-            start.node = BYTE_TRIE_NO_NODE;
+            start.below = 0;
             break;
         }
         start.node = edge->child;
+        start.below = edge->below;
         if (edge->value >= 0) start.token = edge->value;
     }
     return start;
@@ -171,7 +172,7 @@ status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct er
 static inline token_id longest_match(const struct bpe *b, const unsigned char *s, size_t size,
                                      token_id *whole)
 {
-    struct bpe_start at = {0, TOKEN_NONE};
+    struct bpe_start at = {0, TOKEN_NONE, UINT32_MAX};
     size_t i = 0;
     *whole = TOKEN_NONE;
     if (size > 3) { /* all of s is longer than a start */
@@ -182,12 +183,13 @@ static inline token_id longest_match(const struct bpe *b, const unsigned char *s
             at = b->pair_starts[(unsigned)s[0] << 8 | s[1]];
             i = 2;
         }
-        if (at.node == BYTE_TRIE_NO_NODE) return at.token;
     }
     for (; i < size; i++) {
+        if (!byte_trie_may_step(at.below, s[i])) return at.token;
         const struct byte_trie_edge *edge = byte_trie_step(&b->trie, at.node, s[i]);
         if (!edge) return at.token;
         at.node = edge->child;
+        at.below = edge->below;
         if (edge->value >= 0) at.token = edge->value;
         if (i + 1 == size && edge->value != BYTE_TRIE_NO_VALUE)
             *whole = edge->value >= 0 ? edge->value : ~edge->value;

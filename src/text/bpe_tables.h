@@ -28,8 +28,9 @@ struct bpe_origin {
 
 /* Where a walk through the trie stands after its first bytes. */
 struct bpe_start {
-    uint32_t node;  /* BYTE_TRIE_NO_NODE: no token goes on from here */
+    uint32_t node;
     token_id token; /* the longest reachable token so far, or TOKEN_NONE */
+    uint32_t below; /* of the node; 0: no token goes on from here */
 };
 
 enum { BPE_SPARES = 16 };
@@ -46,7 +47,9 @@ struct bpe {
     token_id byte_tokens[256]; /* BPE_BYTES: the base symbols */
 
     struct bpe_pair *pairs;
-    uint32_t pair_shift; /* 64 - log2(slots) */
+    uint32_t pair_shift;   /* 64 - log2(slots) */
+    uint64_t *pair_filter; /* a bit for every pair's hash: most pairs that are not there end here */
+    uint32_t filter_shift; /* 64 - log2(bits) */
 
     struct byte_trie trie; /* value: token id, or ~id for a token that is not reachable */
 
@@ -86,8 +89,10 @@ static inline const struct bpe_pair *bpe_find_pair(const struct bpe *b, token_id
                                                    token_id right)
 {
     uint64_t key = ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right;
-    uint64_t mask = UINT64_MAX >> b->pair_shift;
-    for (uint64_t slot = (key * 0x9E3779B97F4A7C15u) >> b->pair_shift;; slot = (slot + 1) & mask) {
+    uint64_t mask = UINT64_MAX >> b->pair_shift, hash = key * 0x9E3779B97F4A7C15u;
+    uint64_t bit = hash >> b->filter_shift;
+    if (!(b->pair_filter[bit / 64] >> (bit % 64) & 1)) return NULL;
+    for (uint64_t slot = hash >> b->pair_shift;; slot = (slot + 1) & mask) {
         const struct bpe_pair *pair = &b->pairs[slot];
         if (pair->key == key) return pair;
         if (pair->key == 0) return NULL;

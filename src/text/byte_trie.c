@@ -49,17 +49,20 @@ status byte_trie_insert(struct byte_trie *t, struct str s, int32_t value)
 {
     if (s.size == 0) return STATUS_INVALID;
     uint32_t node = 0;
+    TRY(byte_trie_reserve(t, (size_t)t->n_edges + s.size));
+    struct byte_trie_edge *parent = NULL;
     for (size_t i = 0; i < s.size; i++) {
-        TRY(byte_trie_reserve(t, (size_t)t->n_edges + 1));
         uint32_t key = (node << 8 | (unsigned char)s.data[i]) + 1;
         struct byte_trie_edge *edge = find_slot(t, key);
         if (!edge) return STATUS_LIMIT;
         if (!edge->key) {
             if (t->n_edges + 1 >= MAX_NODES) return STATUS_LIMIT;
-            *edge = (struct byte_trie_edge){key, ++t->n_edges, BYTE_TRIE_NO_VALUE};
+            *edge = (struct byte_trie_edge){key, ++t->n_edges, BYTE_TRIE_NO_VALUE, 0};
+            if (parent) parent->below |= 1u << ((unsigned char)s.data[i] & 31);
         }
         if (i + 1 == s.size) edge->value = value;
         node = edge->child;
+        parent = edge;
     }
     return STATUS_OK;
 }

@@ -7,19 +7,21 @@
 #ifndef TEXT_BYTE_TRIE_H
 #define TEXT_BYTE_TRIE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/status.h"
 #include "base/str.h"
 
-#define BYTE_TRIE_NO_NODE  UINT32_MAX
 #define BYTE_TRIE_NO_VALUE INT32_MIN
 
 struct byte_trie_edge {
     uint32_t key; /* (node << 8 | byte) + 1; 0 = empty */
     uint32_t child;
-    int32_t value; /* of the string that ends at child, or BYTE_TRIE_NO_VALUE */
+    int32_t value;  /* of the string that ends at child, or BYTE_TRIE_NO_VALUE */
+    uint32_t below; /* a bit (byte % 32) for every byte on which child has an edge: most steps that
+                       lead nowhere are seen here and cost no memory access */
 };
 
 struct byte_trie {
@@ -33,6 +35,11 @@ status byte_trie_insert(struct byte_trie *, struct str, int32_t value);
 /* Room for about n_edges without growing. */
 status byte_trie_reserve(struct byte_trie *, size_t n_edges);
 void byte_trie_deinit(struct byte_trie *);
+
+static inline bool byte_trie_may_step(uint32_t below, unsigned char byte)
+{
+    return below >> (byte & 31) & 1;
+}
 
 /* The edge from a node over a byte, or NULL. */
 static inline const struct byte_trie_edge *byte_trie_step(const struct byte_trie *t, uint32_t node,
