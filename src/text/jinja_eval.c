@@ -55,7 +55,8 @@ static bool own_attribute(struct jinja *j, struct jinja_value v, struct str name
 bool jinja_get_attribute(struct jinja *j, struct jinja_value v, struct str name,
                          struct jinja_value *out)
 {
-    if (v.type == JINJA_UNDEFINED) return jinja_undefined_fail(j, v);
+    bool is_private = str_starts_with(name, STR("__")) && str_ends_with(name, STR("__"));
+    if (v.type == JINJA_UNDEFINED && !is_private) return jinja_undefined_fail(j, v);
     bool found;
     struct jinja_value attribute;
     if (!own_attribute(j, v, name, &attribute, &found)) return false;
@@ -141,9 +142,9 @@ bool jinja_get_item(struct jinja *j, struct jinja_value v, struct jinja_value ke
     return missing_member(j, v, key, out);
 }
 
-/* start, stop, step of a slice over n items, by Python's rules; *count items. */
+/* start, stop, step of a slice over n items, by Python's rules: out[0], out[1], out[2]; *count items. */
 static bool slice_bounds(struct jinja *j, const struct jinja_value *slice, int64_t n,
-                         int64_t *start, int64_t *step, int64_t *count)
+                         int64_t out[3], int64_t *count)
 {
     for (int i = 0; i < 3; i++)
         if (slice[i].type != JINJA_NONE && !jinja_is_integer(slice[i])) {
@@ -151,11 +152,11 @@ static bool slice_bounds(struct jinja *j, const struct jinja_value *slice, int64
             return jinja_fail(j, "slice indices must be integers or None, not %s",
                               jinja_type_name(slice[i]));
         }
-    *step = slice[2].type == JINJA_NONE ? 1 : jinja_integer(slice[2]);
-    if (*step == 0) return jinja_fail(j, "slice step cannot be zero");
-    if (*step < -INT64_MAX) *step = -INT64_MAX;
-    int64_t low = *step < 0 ? -1 : 0, high = *step < 0 ? n - 1 : n;
-    int64_t bounds[2] = {*step < 0 ? high : low, *step < 0 ? low : high};
+    int64_t step = slice[2].type == JINJA_NONE ? 1 : jinja_integer(slice[2]);
+    if (step == 0) return jinja_fail(j, "slice step cannot be zero");
+    if (step < -INT64_MAX) step = -INT64_MAX;
+    int64_t low = step < 0 ? -1 : 0, high = step < 0 ? n - 1 : n;
+    int64_t bounds[2] = {step < 0 ? high : low, step < 0 ? low : high};
     for (int i = 0; i < 2; i++) {
         if (slice[i].type == JINJA_NONE) continue;
         int64_t at = jinja_integer(slice[i]);
@@ -164,11 +165,13 @@ static bool slice_bounds(struct jinja *j, const struct jinja_value *slice, int64
         if (at > high) at = high;
         bounds[i] = at;
     }
-    *start = bounds[0];
-    if (*step > 0)
-        *count = bounds[1] > bounds[0] ? (bounds[1] - bounds[0] - 1) / *step + 1 : 0;
+    out[0] = bounds[0];
+    out[1] = bounds[1];
+    out[2] = step;
+    if (step > 0)
+        *count = bounds[1] > bounds[0] ? (bounds[1] - bounds[0] - 1) / step + 1 : 0;
     else
-        *count = bounds[0] > bounds[1] ? (bounds[0] - bounds[1] - 1) / -*step + 1 : 0;
+        *count = bounds[0] > bounds[1] ? (bounds[0] - bounds[1] - 1) / -step + 1 : 0;
     return true;
 }
 
@@ -210,20 +213,20 @@ static bool slice_text(struct jinja *j, struct str s, int64_t start, int64_t ste
 bool jinja_get_slice(struct jinja *j, struct jinja_value v, const struct jinja_value *slice,
                      struct jinja_value *out)
 {
-    int64_t n, start = 0, step = 1, count = 0;
+    int64_t n, bounds[3] = {0}, count = 0;
     if (v.type == JINJA_UNDEFINED) return jinja_undefined_fail(j, v);
     if (v.type != JINJA_STRING && v.type != JINJA_LIST && v.type != JINJA_TUPLE &&
         v.type != JINJA_RANGE)
         return jinja_fail(j, "'%s' object cannot be sliced", jinja_type_name(v));
-    if (!jinja_length(j, v, &n) || !slice_bounds(j, slice, n, &start, &step, &count)) return false;
+    if (!jinja_length(j, v, &n) || !slice_bounds(j, slice, n, bounds, &count)) return false;
+    int64_t start = bounds[0], step = bounds[2];
     if (v.type == JINJA_STRING)
         return jinja_work(j, v.size) && slice_text(j, jinja_text(v), start, step, count, out);
     if (v.type == JINJA_RANGE) {
         struct jinja_range *r = jinja_alloc(j, sizeof *r);
         if (!r) return false;
-        int64_t stop = step > 0 ? start + count * step : start + count * step;
         *r = (struct jinja_range){v.range->start + start * v.range->step,
-                                  v.range->start + stop * v.range->step, v.range->step * step,
+                                  v.range->start + bounds[1] * v.range->step, v.range->step * step,
                                   count};
         *out = (struct jinja_value){.type = JINJA_RANGE, .range = r};
         return true;

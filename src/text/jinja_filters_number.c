@@ -123,7 +123,7 @@ static bool filter_round(struct jinja *j, struct jinja_value v, const struct jin
     }
     double scale = pow(10, (double)digits), x = jinja_to_double(v) * scale;
     if (!isfinite(x)) return jinja_fail(j, "cannot convert float infinity or NaN to integer");
-    *out = jinja_float((ceiling ? ceil(x) : floor(x)) / scale);
+    *out = jinja_float(((ceiling ? ceil(x) : floor(x)) + 0.0) / scale); /* an int has no -0 */
     return true;
 }
 

@@ -199,16 +199,13 @@ static bool filter_truncate(struct jinja *j, struct jinja_value v, const struct 
     jinja_length(j, jinja_string(end), &n_end);
     if (length < n_end) return jinja_fail(j, "truncate: the length is shorter than the end mark");
     if (leeway < 0) return jinja_fail(j, "truncate: leeway is negative");
-    if (v.type == JINJA_UNDEFINED) { /* len() of an undefined value is 0 */
-        *out = v;
-        return true;
-    }
-    if (!jinja_want_string(j, "truncate", v, &s)) return false;
-    jinja_length(j, v, &n);
+    if (!jinja_length(j, v, &n))
+        return jinja_fail(j, "object of type '%s' has no len()", jinja_type_name(v));
     if (length > INT64_MAX - leeway || n <= length + leeway) {
         *out = v;
         return true;
     }
+    if (!jinja_want_string(j, "truncate", v, &s)) return false;
     if (!head(j, s, length - n_end, &part)) return false;
     if (!kill_words)
         for (size_t i = part.size; i > 0; i--)

@@ -476,8 +476,18 @@ static bool format_value(struct jinja *j, struct jinja_value v, struct str text,
     if (v.type == JINJA_BOOL && !spec.type) { /* bool without a type formats as its number's text */
         spec.type = 'd';
     }
+    if (jinja_is_integer(v) && spec.type == 'c') {
+        int64_t code = jinja_integer(v);
+        char bytes[4];
+        if (spec.sign || spec.grouping || code < 0 || code > 0x10FFFF ||
+            (code >= 0xD800 && code < 0xE000))
+            return jinja_fail(j, "%%c arg not in range(0x110000)");
+        size_t n = utf8_encode((uint32_t)code, bytes);
+        return append_padded(j, out, &spec, spec.align ? spec.align : '<', STR(""),
+                             (struct str){bytes, n});
+    }
     if (jinja_is_integer(v)) {
-        if (spec.type == 'c' || (spec.type && !strchr("bdoxX", spec.type)))
+        if ((spec.type && !strchr("bdoxX", spec.type)))
             return jinja_fail(j, "Unknown format code for an integer");
         if (spec.precision >= 0)
             return jinja_fail(j, "Precision not allowed in integer format specifier");

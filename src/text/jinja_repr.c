@@ -80,6 +80,13 @@ static bool repr_view(struct jinja *j, struct jinja_value v, struct strbuf *out)
     return jinja_append(j, out, STR("])"));
 }
 
+static bool repr_macro(struct jinja *j, struct str name, struct strbuf *out)
+{
+    if (!name.data) return jinja_append(j, out, STR("<Macro anonymous>"));
+    return jinja_append(j, out, STR("<Macro ")) && repr_string(j, jinja_string(name), out) &&
+           jinja_append(j, out, STR(">"));
+}
+
 static bool repr_scalar(struct jinja *j, struct jinja_value v, struct strbuf *out)
 {
     char text[160];
@@ -134,6 +141,9 @@ bool jinja_repr(struct jinja *j, struct jinja_value v, struct strbuf *out)
     case JINJA_NAMESPACE:
         ok = jinja_append(j, out, STR("<TemplateNamespace ")) && repr_dict(j, v.dict, out) &&
              jinja_append(j, out, STR(">"));
+        break;
+    case JINJA_MACRO:
+        ok = repr_macro(j, v.macro->node->name, out);
         break;
     case JINJA_VIEW:
         ok = repr_view(j, v, out);

@@ -187,6 +187,18 @@ static bool by_type(enum test test, struct jinja_value v)
     }
 }
 
+/* Is `v` the name of a filter or test? It is looked up in a dict, so it must be hashable. */
+static bool is_known(struct jinja *j, bool filter, struct jinja_value v, bool *out)
+{
+    uint64_t hash;
+    bool hashable;
+    if (!jinja_hash(j, v, &hash, &hashable)) return false;
+    if (!hashable) return jinja_fail(j, "unhashable type: '%s'", jinja_type_name(v));
+    *out = v.type == JINJA_STRING &&
+           (filter ? jinja_filter_find(jinja_text(v)) : jinja_test_find(jinja_text(v))) >= 0;
+    return true;
+}
+
 static bool run_test(struct jinja *j, enum test test, struct jinja_value v,
                      struct jinja_value other, bool *out)
 {
@@ -199,12 +211,7 @@ static bool run_test(struct jinja *j, enum test test, struct jinja_value v,
         return remainder_is(j, v, other, 0, out);
     case TEST_FILTER:
     case TEST_TEST:
-        if (v.type == JINJA_LIST || v.type == JINJA_DICT)
-            return jinja_fail(j, "unhashable type: '%s'", jinja_type_name(v));
-        *out =
-            v.type == JINJA_STRING && (test == TEST_FILTER ? jinja_filter_find(jinja_text(v))
-                                                           : jinja_test_find(jinja_text(v))) >= 0;
-        return true;
+        return is_known(j, test == TEST_FILTER, v, out);
     case TEST_LOWER:
         return has_case(j, v, CHARACTER_LOWER, out);
     case TEST_UPPER:

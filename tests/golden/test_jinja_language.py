@@ -1,0 +1,66 @@
+"""The template language against jinja2 itself, in the environment that transformers builds: random expressions and
+random templates render the same text, or both fail.
+
+Not compared: texts that hold a machine address in Python (a printed generator, method or macro), and cases where ours
+refuses what it documents as outside its range (integers beyond 64 bits, complex numbers)."""
+import copy
+import re
+
+import pytest
+
+pytest.importorskip("jinja2")
+pytest.importorskip("transformers")
+
+from chat_template_oracle import render_ours  # noqa: E402
+from jinja_generator import CONTEXT, Generator  # noqa: E402
+from transformers.utils import chat_template_utils  # noqa: E402
+
+EXPRESSIONS = 20000
+TEMPLATES = 1000
+BATCH = 2500
+# What Python prints for values without a text of their own.
+ADDRESS = re.compile(r"0x[0-9a-f]{6,}|object at|<bound method|<built-in method|<function|Undefined\.__|Markup\(|LoopContext")
+# Ours refuses: integers beyond 64 bits, complex numbers, what the budgets forbid, and slices that fail (which
+# jinja2's constant folder turns into an undefined value when all is literal, though they fail for a variable).
+DOCUMENTED = re.compile(r"64 bits|complex numbers|not supported in templates|too big|budget|cannot be sliced|slice indices must")
+
+
+def theirs(source):
+    try:
+        # A copy: some filters (indent, on a list) change what they are given.
+        return {"text": chat_template_utils._cached_compile_jinja_template(source).render(**copy.deepcopy(CONTEXT))}
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+def compare(probe_path, sources):
+    requests = [{"template": s, "extra": CONTEXT} for s in sources]
+    different, n_texts, n_skipped = [], 0, 0
+    for source, ours in zip(sources, render_ours(probe_path, requests)):
+        expected = theirs(source)
+        if "text" in expected and ADDRESS.search(expected["text"]):
+            n_skipped += 1
+        elif "text" in expected and "error" in ours and DOCUMENTED.search(ours["error"]):
+            n_skipped += 1
+        elif ours.get("text") != expected.get("text"):
+            different.append(f"{source!r}\n   ours   {ours}\n   theirs {expected}")
+        else:
+            n_texts += "text" in expected
+    return different, n_texts, n_skipped
+
+
+@pytest.mark.parametrize("batch", range(EXPRESSIONS // BATCH))
+def test_expressions(probe, batch):
+    generator = Generator(1000 + batch)
+    sources = ["{{ " + generator.expression() + " }}" for _ in range(BATCH)]
+    different, n_texts, n_skipped = compare(probe("probe_chat_template"), sources)
+    assert not different, f"{len(different)} differ:\n" + "\n".join(different[:5])
+    assert n_texts > BATCH / 4 and n_skipped < BATCH / 10  # the comparison is about something
+
+
+def test_templates(probe):
+    generator = Generator(77)
+    sources = [generator.template() for _ in range(TEMPLATES)]
+    different, n_texts, n_skipped = compare(probe("probe_chat_template"), sources)
+    assert not different, f"{len(different)} differ:\n" + "\n".join(different[:5])
+    assert n_texts > TEMPLATES / 8 and n_skipped < TEMPLATES / 10
