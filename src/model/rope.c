@@ -97,8 +97,7 @@ static double dynamic_base(const struct rope_config *rope, int32_t length)
     float stretched = (float)rope->factor * (float)length / (float)rope->max_position_embeddings;
     float ratio = stretched - (float)(rope->factor - 1);
     double dim = 2.0 * rope->n_pairs;
-    return (double)((float)rope->theta *
-                    (float)pow((double)ratio, (double)(float)(dim / (dim - 2))));
+    return (double)((float)rope->theta * (float)pow((double)ratio, dim / (dim - 2)));
 }
 
 /* ---- reading ---- */
