@@ -157,7 +157,11 @@ void engine_destroy(struct engine *e)
 }
 
 const struct engine_memory_plan *engine_plan(const struct engine *e) { return &e->plan; }
-void engine_set_plan(struct engine *e, const struct engine_memory_plan *plan) { e->plan = *plan; }
+void engine_set_plan(struct engine *e, const struct engine_memory_plan *plan)
+{
+    e->plan = *plan;
+    e->plan.options.eos_ids = e->eos_ids; /* the caller's list may go */
+}
 
 bool engine_is_sound(const struct engine *e, struct error *err)
 {

@@ -1,0 +1,132 @@
+/* The engine over the model: what runs a step is llama_forward, what turns ids into text a tokenizer. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine_core.h"
+#include "engine/memory_plan.h"
+
+struct llama_runner {
+    const struct llama_model *model;
+    struct op_table table;
+    struct thread_pool *pool;
+    struct llama_limits limits;
+    void *workspace;
+    struct llama_kv_cache cache;
+    void *cache_memory;
+    size_t block_bytes; /* keys, or values, of one block in one layer */
+    int64_t n_planes;   /* layers, keys and values each */
+};
+
+static status runner_run(void *self, const struct llama_step *step, float *logits,
+                         struct error *err)
+{
+    struct llama_runner *r = self;
+    return llama_forward(r->model, &r->table, r->pool, &r->limits, r->workspace, &r->cache, step,
+                         logits, err);
+}
+
+static void runner_copy_block(void *self, int32_t from, int32_t to)
+{
+    struct llama_runner *r = self;
+    size_t plane = r->block_bytes * (size_t)r->cache.n_blocks;
+    for (int64_t i = 0; i < r->n_planes; i++) {
+        char *base = (char *)r->cache.data + (size_t)i * plane;
+        memcpy(base + (size_t)to * r->block_bytes, base + (size_t)from * r->block_bytes,
+               r->block_bytes);
+    }
+}
+
+static void runner_destroy(void *self)
+{
+    struct llama_runner *r = self;
+    if (!r) return;
+    thread_pool_destroy(r->pool);
+    free(r->workspace);
+    free(r->cache_memory);
+    free(r);
+}
+
+static status allocate(struct llama_runner *r, const struct engine_memory_plan *plan,
+                       struct error *err)
+{
+    size_t workspace = (plan->workspace_bytes + 63) / 64 * 64;
+    r->workspace = aligned_alloc(64, workspace ? workspace : 64);
+    /* calloc: pages that are never used are never touched, and a fresh cache is all zero */
+    r->cache_memory = calloc(plan->kv_cache_bytes + 64, 1);
+    if (!r->workspace || !r->cache_memory)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "engine: no memory for a workspace of %zu and a kv cache of %zu bytes",
+                         plan->workspace_bytes, plan->kv_cache_bytes);
+    char *start = r->cache_memory;
+    r->cache.data = start + (64 - (uintptr_t)start % 64) % 64;
+    return STATUS_OK;
+}
+
+static status runner_init(struct llama_runner *r, const struct llama_model *model,
+                          const struct engine_memory_plan *plan, struct error *err)
+{
+    const struct llama_config *config = llama_model_config(model);
+    r->model = model;
+    r->limits = memory_plan_llama_limits(plan);
+    r->cache.dtype = plan->options.kv_cache_dtype;
+    r->cache.n_blocks = plan->kv_blocks;
+    r->cache.block_tokens = plan->options.block_size;
+    r->n_planes = 2 * config->num_hidden_layers;
+    r->block_bytes = plan->kv_cache_bytes / (size_t)plan->kv_blocks / (size_t)r->n_planes;
+    TRY(op_table_init(&r->table, plan->options.isa, err));
+    TRY(thread_pool_create(&r->pool, plan->options.threads, err));
+    return allocate(r, plan, err);
+}
+
+/* ---- text ---- */
+
+static struct str tokenizer_text(const void *source, token_id id)
+{
+    const struct tokenizer *t = source;
+    /* A model may have more rows than its tokenizer has ids. */
+    if (id >= tokenizer_vocab_size(t)) return (struct str){"", 0};
+    return tokenizer_token_bytes(t, id);
+}
+
+static bool tokenizer_special(const void *source, token_id id)
+{
+    const struct tokenizer *t = source;
+    return id < tokenizer_vocab_size(t) && tokenizer_is_special(t, id);
+}
+
+/* ---- the engine ---- */
+
+static size_t model_bytes(const struct llama_config *c, enum dtype dtype)
+{
+    int64_t heads = (c->num_attention_heads + 2 * c->num_key_value_heads) * c->head_dim;
+    int64_t layer = c->hidden_size * (heads + c->num_attention_heads * c->head_dim) +
+                    3 * c->hidden_size * c->intermediate_size;
+    int64_t rows = c->vocab_size * (c->tie_word_embeddings ? 1 : 2);
+    return (size_t)(c->num_hidden_layers * layer + rows * c->hidden_size) * dtype_size(dtype);
+}
+
+status engine_create(struct engine **out, const struct llama_model *model,
+                     const struct tokenizer *tokenizer, const struct engine_options *options,
+                     struct error *err)
+{
+    *out = NULL;
+    const struct llama_config *config = llama_model_config(model);
+    enum dtype weights = llama_model_weight_dtype(model);
+    struct engine_memory_plan plan;
+    TRY(engine_plan_memory(config, weights, model_bytes(config, weights), options, &plan, err));
+    struct llama_runner *r = calloc(1, sizeof *r);
+    if (!r) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
+    status result = runner_init(r, model, &plan, err);
+    if (result != STATUS_OK) {
+        runner_destroy(r);
+        return result;
+    }
+    struct engine_core_options core = memory_plan_core_options(config, &plan);
+    core.pool = r->pool;
+    if (tokenizer) core.text = (struct token_text){tokenizer, tokenizer_text, tokenizer_special};
+    struct step_runner runner = {r, runner_run, runner_copy_block, runner_destroy};
+    TRY(engine_create_core(out, &core, runner, err));
+    plan.options.isa = r->table.name;
+    engine_set_plan(*out, &plan);
+    return STATUS_OK;
+}

@@ -1,0 +1,219 @@
+#include "engine/memory_plan.h"
+
+#include "base/system_memory.h"
+
+enum {
+    DEFAULT_BLOCK_SIZE = 16,
+    DEFAULT_MAX_NUM_SEQS = 256,
+    DEFAULT_BATCHED_TOKENS = 512,
+    MOST_MODEL_LEN = 1 << 24,
+};
+
+struct llama_limits memory_plan_llama_limits(const struct engine_memory_plan *plan)
+{
+    return (struct llama_limits){
+        .max_tokens = plan->options.max_num_batched_tokens,
+        .max_logit_rows = engine_core_logit_rows(plan->options.max_num_seqs),
+        .n_threads = plan->options.threads,
+    };
+}
+
+struct engine_core_options memory_plan_core_options(const struct llama_config *config,
+                                                    const struct engine_memory_plan *plan)
+{
+    const struct engine_options *o = &plan->options;
+    const struct rope_config *rope = &config->rope;
+    return (struct engine_core_options){
+        .scheduler =
+            {
+                .block_size = o->block_size,
+                .n_blocks = (int32_t)plan->kv_blocks,
+                .max_num_seqs = o->max_num_seqs,
+                .max_num_batched_tokens = o->max_num_batched_tokens,
+                .max_logit_rows = engine_core_logit_rows(o->max_num_seqs),
+                .disable_prefix_caching = o->disable_prefix_caching,
+                .rope_depends_on_length = rope_depends_on_length(rope),
+                .rope_original_length = rope->original_max_position_embeddings > 0
+                                            ? rope->original_max_position_embeddings
+                                            : rope->max_position_embeddings,
+            },
+        .vocab_size = (int32_t)config->vocab_size,
+        .max_model_len = o->max_model_len,
+        .eos_ids = o->eos_ids,
+        .n_eos_ids = o->n_eos_ids,
+        .seed = o->seed,
+    };
+}
+
+static status check_counts(const struct engine_options *o, struct error *err)
+{
+    const struct {
+        const char *name;
+        int64_t value, most;
+    } counts[] = {
+        {"max_model_len", o->max_model_len, MOST_MODEL_LEN},
+        {"max_num_seqs", o->max_num_seqs, 1 << 16},
+        {"max_num_batched_tokens", o->max_num_batched_tokens, 1 << 20},
+        {"block_size", o->block_size, 1024},
+        {"threads", o->threads, 4096},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        if (counts[i].value < 0 || counts[i].value > counts[i].most)
+            return error_set(err, STATUS_INVALID, "%s: got %lld, expected 0 (the default) to %lld",
+                             counts[i].name, (long long)counts[i].value, (long long)counts[i].most);
+    if (o->block_size & (o->block_size - 1))
+        return error_set(err, STATUS_INVALID, "block_size: got %d, expected a power of two",
+                         o->block_size);
+    enum dtype t = o->kv_cache_dtype;
+    if (t != DTYPE_NONE && t != DTYPE_F32 && t != DTYPE_F16 && t != DTYPE_BF16)
+        return error_set(err, STATUS_INVALID, "kv_cache_dtype: got %s, expected F32, F16 or BF16",
+                         dtype_name(t));
+    return STATUS_OK;
+}
+
+/* What does not grow with the kv cache, for the counts now in plan->options. */
+static status size_fixed_parts(const struct llama_config *config, struct engine_memory_plan *plan,
+                               struct error *err)
+{
+    struct llama_limits limits = memory_plan_llama_limits(plan);
+    plan->workspace_bytes = llama_workspace_bytes(config, &limits);
+    if (plan->workspace_bytes == SIZE_MAX)
+        return error_set(err, STATUS_INVALID,
+                         "engine: the workspace for %lld tokens a step is too large to be counted",
+                         (long long)limits.max_tokens);
+    struct engine_core_options core = memory_plan_core_options(config, plan);
+    plan->logits_bytes = (size_t)engine_core_logits_bytes(&core);
+    plan->bookkeeping_bytes = (size_t)engine_core_bookkeeping_bytes(&core, plan->options.threads);
+    return STATUS_OK;
+}
+
+static uint64_t fixed_bytes(const struct engine_memory_plan *plan)
+{
+    return (uint64_t)plan->workspace_bytes + plan->logits_bytes + plan->bookkeeping_bytes;
+}
+
+/* Fills the counts; those the caller left open shrink until the fixed parts take at most an eighth of
+ * the memory. */
+static status choose_counts(const struct llama_config *config, const struct engine_options *given,
+                            struct engine_memory_plan *plan, struct error *err)
+{
+    struct engine_options *o = &plan->options;
+    if (o->block_size == 0) o->block_size = DEFAULT_BLOCK_SIZE;
+    if (o->threads == 0) o->threads = threads_available();
+    if (o->max_num_seqs == 0) o->max_num_seqs = DEFAULT_MAX_NUM_SEQS;
+    if (o->max_num_batched_tokens == 0)
+        o->max_num_batched_tokens =
+            o->max_num_seqs > DEFAULT_BATCHED_TOKENS ? o->max_num_seqs : DEFAULT_BATCHED_TOKENS;
+    if (o->max_num_seqs > o->max_num_batched_tokens) {
+        if (given->max_num_seqs > 0)
+            return error_set(err, STATUS_INVALID,
+                             "max_num_batched_tokens: got %d, expected at least max_num_seqs (%d)",
+                             o->max_num_batched_tokens, o->max_num_seqs);
+        o->max_num_seqs = o->max_num_batched_tokens;
+    }
+    if (o->max_model_len == 0)
+        o->max_model_len = config->max_position_embeddings < MOST_MODEL_LEN
+                               ? (int32_t)config->max_position_embeddings
+                               : MOST_MODEL_LEN;
+    if (o->max_model_len < 2)
+        return error_set(err, STATUS_INVALID, "max_model_len: got %d, expected at least 2",
+                         o->max_model_len);
+    for (;;) {
+        TRY(size_fixed_parts(config, plan, err));
+        bool small = plan->available_bytes == 0 || fixed_bytes(plan) <= plan->available_bytes / 8;
+        if (small) return STATUS_OK;
+        if (given->max_num_seqs == 0 && o->max_num_seqs > 1)
+            o->max_num_seqs /= 2;
+        else if (given->max_num_batched_tokens == 0 &&
+                 o->max_num_batched_tokens / 2 >= o->max_num_seqs && o->max_num_batched_tokens > 32)
+            o->max_num_batched_tokens /= 2;
+        else if (given->max_model_len == 0 && o->max_model_len > 4096)
+            o->max_model_len /= 2;
+        else
+            return STATUS_OK; /* the total is judged in the end */
+    }
+}
+
+/* Memory for keys and values when the caller names none: half of what the machine has left beside the
+ * weights, which stay in the page cache. When they alone fill the memory, an eighth of it. */
+static uint64_t share_for_cache(const struct engine_memory_plan *plan)
+{
+    uint64_t available = plan->available_bytes, taken = plan->weights_bytes + fixed_bytes(plan);
+    if (available == 0) return UINT64_MAX;
+    return taken < available && (available - taken) / 2 > available / 8 ? (available - taken) / 2
+                                                                        : available / 8;
+}
+
+static int64_t blocks_of(const struct engine_options *o, int64_t n_tokens)
+{
+    return (n_tokens + o->block_size - 1) / o->block_size;
+}
+
+static status choose_blocks(const struct llama_config *config, const struct engine_options *given,
+                            struct engine_memory_plan *plan, struct error *err)
+{
+    struct engine_options *o = &plan->options;
+    size_t block_bytes = llama_kv_cache_bytes(config, o->kv_cache_dtype, 1, o->block_size);
+    if (block_bytes == SIZE_MAX || block_bytes == 0)
+        return error_set(err, STATUS_INVALID, "kv cache: the size of a block cannot be counted");
+    plan->kv_bytes_per_token = (int64_t)(block_bytes / (size_t)o->block_size);
+    uint64_t bytes = o->kv_cache_memory_bytes ? o->kv_cache_memory_bytes : share_for_cache(plan);
+    uint64_t blocks = bytes / block_bytes;
+    uint64_t useful = (uint64_t)blocks_of(o, o->max_model_len) * (uint64_t)o->max_num_seqs;
+    uint64_t countable = (uint64_t)INT32_MAX / (uint64_t)o->block_size;
+    if (blocks > useful) blocks = useful;
+    if (blocks > countable) blocks = countable;
+    uint64_t needed = (uint64_t)blocks_of(o, o->max_model_len);
+    if (blocks < needed && given->max_model_len == 0 &&
+        blocks * (uint64_t)o->block_size >= 2) { /* shorter conversations, then */
+        o->max_model_len = (int32_t)(blocks * (uint64_t)o->block_size);
+        needed = blocks;
+    }
+    if (blocks < needed)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "kv cache: one sequence of max_model_len %d needs %llu MiB (%lld bytes a "
+                         "token), %llu MiB are to be had",
+                         o->max_model_len, (unsigned long long)(needed * block_bytes >> 20),
+                         (long long)plan->kv_bytes_per_token, (unsigned long long)(bytes >> 20));
+    plan->kv_blocks = (int64_t)blocks;
+    plan->kv_cache_bytes = (size_t)blocks * block_bytes;
+    return STATUS_OK;
+}
+
+status memory_plan_compute(const struct llama_config *config, enum dtype weights,
+                           size_t weights_bytes, const struct engine_options *given,
+                           uint64_t available_bytes, struct engine_memory_plan *plan,
+                           struct error *err)
+{
+    *plan = (struct engine_memory_plan){
+        .weights_bytes = weights_bytes,
+        .available_bytes = (size_t)available_bytes,
+        .options = *given,
+    };
+    TRY(check_counts(given, err));
+    if (plan->options.kv_cache_dtype == DTYPE_NONE)
+        plan->options.kv_cache_dtype = weights == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
+    TRY(choose_counts(config, given, plan, err));
+    TRY(choose_blocks(config, given, plan, err));
+    TRY(size_fixed_parts(config, plan, err)); /* with the blocks' records and the final length */
+    plan->options.kv_cache_memory_bytes = plan->kv_cache_bytes;
+    uint64_t own = fixed_bytes(plan) + plan->kv_cache_bytes;
+    plan->total_bytes = (size_t)(own + weights_bytes);
+    if (available_bytes > 0 && own > available_bytes)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "engine: %llu MiB wanted (kv cache %zu, workspace %zu, logits %zu, "
+                         "bookkeeping %zu MiB), %llu MiB available",
+                         (unsigned long long)(own >> 20), plan->kv_cache_bytes >> 20,
+                         plan->workspace_bytes >> 20, plan->logits_bytes >> 20,
+                         plan->bookkeeping_bytes >> 20,
+                         (unsigned long long)(available_bytes >> 20));
+    return STATUS_OK;
+}
+
+status engine_plan_memory(const struct llama_config *config, enum dtype weights,
+                          size_t weights_bytes, const struct engine_options *options,
+                          struct engine_memory_plan *plan, struct error *err)
+{
+    return memory_plan_compute(config, weights, weights_bytes, options,
+                               system_memory_read().available_bytes, plan, err);
+}
