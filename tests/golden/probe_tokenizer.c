@@ -4,6 +4,8 @@
  *                                                of its own; out, for each, the ids as little-endian int32
  *                                                after their number
  *   probe_tokenizer PATH decode [skip]           the reverse: numbers and ids in, lengths and bytes out
+ *   probe_tokenizer - detokenize                 pushes each document to the detokenizer byte by byte and
+ *                                                finishes; lengths and text out
  *   probe_tokenizer PATH info                    facts about the tokenizer, one per line
  *   probe_tokenizer PATH load                    loads it several times, prints milliseconds
  */
@@ -57,6 +59,25 @@ static int decode(const struct tokenizer *t, bool skip_special)
     return 0;
 }
 
+static int detokenize(void)
+{
+    size_t size;
+    struct strbuf text = {0};
+    while (scanf("%zu", &size) == 1 && getchar() == '\n') {
+        struct detokenizer d = {0};
+        strbuf_clear(&text);
+        for (size_t i = 0; i < size; i++) {
+            char byte = (char)getchar();
+            if (detokenizer_push(&d, (struct str){&byte, 1}, &text)) return 1;
+        }
+        if (detokenizer_finish(&d, &text)) return 1;
+        printf("%zu\n", text.size);
+        if (text.size) fwrite(text.data, 1, text.size, stdout);
+    }
+    strbuf_deinit(&text);
+    return 0;
+}
+
 static int info(const struct tokenizer *t)
 {
     struct str template = tokenizer_chat_template(t, "default");
@@ -69,6 +90,7 @@ static int info(const struct tokenizer *t)
 int main(int argc, char **argv)
 {
     if (argc < 3) return 2;
+    if (!strcmp(argv[2], "detokenize")) return detokenize();
     bool parsed = false, bos = false, skip = false;
     for (int i = 3; i < argc; i++) {
         parsed |= !strcmp(argv[i], "parsed");

@@ -59,6 +59,16 @@ def ours(probe):
     return encode
 
 
+def read_texts(stdout, count):
+    out, at = [], 0
+    for _ in range(count):
+        end = stdout.index(b"\n", at)
+        size = int(stdout[at:end])
+        out.append(stdout[end + 1 : end + 1 + size])
+        at = end + 1 + size
+    return out
+
+
 @pytest.fixture(scope="session")
 def ours_decode(probe):
     def decode(path, id_lists, *options):
@@ -67,13 +77,7 @@ def ours_decode(probe):
             [probe("probe_tokenizer"), str(path), "decode", *options], input=stdin, capture_output=True, timeout=300
         )
         assert done.returncode == 0, done.stderr.decode()
-        out, at = [], 0
-        for _ in id_lists:
-            end = done.stdout.index(b"\n", at)
-            size = int(done.stdout[at:end])
-            out.append(done.stdout[end + 1 : end + 1 + size])
-            at = end + 1 + size
-        return out
+        return read_texts(done.stdout, len(id_lists))
 
     return decode
 
@@ -165,6 +169,16 @@ def test_long_pieces_are_not_quadratic(ours, oracle, folder):
     got = ours(folder, documents)
     assert_same([g[:2000] for g in got[2:3]], [oracle.encode_ordinary(documents[2][:6000])[:2000]], documents[2:3])
     assert_same([got[0]], [oracle.encode_ordinary("a" * 8) * 125_000], ["a"])
+
+
+def test_detokenizer_replaces_as_python(probe):
+    rng = random.Random(8)
+    pieces = [b"a", "臺".encode(), "😀".encode(), "é".encode()] + [bytes([b]) for b in range(0x80, 0x100)]
+    documents = [b"".join(rng.choices(pieces, k=rng.randrange(12))) for _ in range(20000)]
+    documents += [bytes(rng.choices(b"\xe8\x87\xba\xf0\x9f\x98\xed\xa0\xf4\x90\x80\xc2a", k=9)) for _ in range(20000)]
+    stdin = b"".join(b"%d\n" % len(d) + d for d in documents)
+    done = subprocess.run([probe("probe_tokenizer"), "-", "detokenize"], input=stdin, capture_output=True, check=True)
+    assert read_texts(done.stdout, len(documents)) == [d.decode("utf-8", "replace").encode() for d in documents]
 
 
 SPECIAL_TEXT = (
