@@ -3,8 +3,8 @@
 
     python bench/text/compare_tokenizers.py [--build build] [--shared ../shared] [--megabytes 20]
 
-Each document is one call. Every program is timed several times, taking turns, and its best counts. The ids are compared
-first. HF tokenizers is timed on its fastest path (encode_batch_fast: no offsets), single-threaded.
+Each document is one call. Every program is timed several times in processor seconds, taking turns, and its best counts.
+The numbers of tokens must be equal. HF tokenizers is timed on its fastest path (encode_batch_fast: no offsets), single-threaded.
 """
 import argparse
 import os
@@ -50,9 +50,9 @@ def main():
     best, n_tokens, ours = {}, {}, ""
     for _ in range(options.rounds):
         for name, work in (("tiktoken", run_tiktoken), ("HF tokenizers", run_huggingface)):
-            start = time.perf_counter()
+            start = time.process_time()
             n_tokens[name] = work()
-            best[name] = max(best.get(name, 0.0), n_bytes / (time.perf_counter() - start) / 1e6)
+            best[name] = max(best.get(name, 0.0), n_bytes / (time.process_time() - start) / 1e6)
         done = subprocess.run(
             [options.build / "bench_tokenizer", folder, file, "2"], capture_output=True, text=True, check=True
         )
