@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Talk to the model through transformers, greedily, and print the transcript.
+"""Talk to the model through transformers, greedily by default, and print the transcript.
 
-    evaluate.py --model models/default [--sample]
+    evaluate.py --model models/default [--unseen] [--sample]
 
-The prompts were written apart from the training templates; several do not occur there in
-any wording.  The last line counts answers that did not stop by themselves and answers with
-simplified characters.
+The first prompts resemble the training templates, and the templates were extended after a
+first model had answered them: they show what the model was made for.  `--unseen` asks others,
+written after training was over.  The last line counts answers that did not stop by themselves
+and answers with simplified characters.
 """
 import argparse
 
@@ -28,17 +29,26 @@ PROMPTS = [
     ["晚上睡不好該怎麼辦？"], ["機車可以騎上高速公路嗎？"], ["臺灣有哪些原住民族？"], ["掰掰囉，下次見"],
 ]
 
+UNSEEN = [
+    ["今天天氣真好，你想做什麼？"], ["我媽媽生日快到了，要送什麼？"], ["你有沒有推薦的電影？"], ["嘿嘿，你在幹嘛"],
+    ["請問烏龜吃什麼東西？"], ["蘋果跟橘子有何不同？"], ["黑洞為什麼是黑的？"], ["新竹冷不冷？"],
+    ["我是大學生，在臺中念書。", "你記得我在哪裡念書嗎？"], ["請解釋什麼是通貨膨脹"], ["我想學日文，該從哪裡開始？"],
+    ["小強有10元，花掉3元，剩多少元？"], ["台灣最大的湖？"], ["What is your favorite food?"], ["介紹你自己，三句話以內。"],
+    ["謝謝你陪我聊天，我心情好多了"],
+]
+
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", required=True)
+    parser.add_argument("--unseen", action="store_true")
     parser.add_argument("--sample", action="store_true", help="with the settings of generation_config.json")
     args = parser.parse_args()
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32)
     torch.manual_seed(0)
     endless = simplified = answers = 0
-    for prompts in PROMPTS:
+    for prompts in UNSEEN if args.unseen else PROMPTS:
         messages = []
         for prompt in prompts:
             messages.append({"role": "user", "content": prompt})

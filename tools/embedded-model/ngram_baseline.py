@@ -1,13 +1,22 @@
+#!/usr/bin/env python3
 """An interpolated modified Kneser-Ney model of order 5 over token ids, as the yardstick.
+
+    ngram_baseline.py --data DIR --model models/default [--report report.json]
 
 Counts and look-ups are sorts and searches over whole arrays, so it runs the same on a CPU
 and on a GPU.  Chen & Goodman, "An empirical study of smoothing techniques for language
 modeling" (1998), section 3: three discounts per order, estimated from counts of counts;
 lower orders count distinct left neighbours (raw counts where nothing can stand on the left).
 """
+import argparse
+import json
 import math
+import os
 
+import numpy as np
 import torch
+
+import dataset
 
 
 def positions_in_document(tokens, bos):
@@ -59,7 +68,9 @@ def five_gram_loss(train, heldout, vocabulary_size, bos, order=5):
             count = torch.where(first & (count == 0), table["count"].double(), count)
         of = [(count == k).sum().item() for k in (1, 2, 3, 4)]
         y = of[0] / max(1, of[0] + 2 * of[1])
-        discount = [0.0] + [min(k, max(0.0, k - (k + 1) * y * of[k] / max(1, of[k - 1]))) for k in (1, 2, 3)]
+        discount = [0.0] + [k - (k + 1) * y * of[k] / max(1, of[k - 1]) for k in (1, 2, 3)]
+        if not all(0 < d <= k for k, d in enumerate(discount[1:], 1)):
+            discount = [0.0, 0.5, 1.0, 1.5]  # duplicated text: the usual fallback
         take = torch.tensor(discount, dtype=torch.float64, device=device)[count.clamp(max=3).long()]
         if n == 1:
             context = torch.zeros(size, dtype=torch.int64, device=device)
@@ -83,3 +94,32 @@ def five_gram_loss(train, heldout, vocabulary_size, bos, order=5):
 
 def bits_per_character(nats_per_token, tokens, characters):
     return nats_per_token * tokens / math.log(2) / characters
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--report")
+    args = parser.parse_args()
+    vocabulary, groups = dataset.load_all(args.data, os.path.join(args.model, "tokenizer.json"), workers=2)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    text = [groups[n] for n in groups if n in dataset.TEXT_GROUPS]
+    chat = [g for n, g in groups.items() if n not in dataset.TEXT_GROUPS and n != "synthetic"]
+    held = torch.from_numpy(np.concatenate([g["heldout_stream"] for g in text])).long().to(device)
+    characters = sum(g["chars"] for g in text)
+    result = []
+    for name, also in (("text", []), ("text and chat", chat)):  # the better one is the yardstick
+        train = np.concatenate([g["train_stream"] for g in text] +
+                               [g["train"][0][g["train"][0] != vocabulary.pad] for g in also])
+        loss, count = five_gram_loss(torch.from_numpy(train).long().to(device), held, vocabulary.size, vocabulary.bos)
+        result.append({"trained_on": name, "training_tokens": len(train), "nats_per_token": loss, "tokens": count,
+                       "bits_per_character": bits_per_character(loss, count, characters)})
+        print(json.dumps(result[-1]), flush=True)
+    if args.report:
+        with open(args.report, "w") as f:
+            json.dump(result, f, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the synthetic conversations: templates over the tables of synthetic_facts.py.
 
-    synthetic_chat.py --out DIR [--count 150000] [--wiki DATA/sentences.jsonl.xz]
+    synthetic_chat.py --out DIR [--count 200000]
 
 Deterministic (fixed seed).  A conversation is one to five exchanges on chance topics, some
 of which depend on an earlier turn (a name, a favourite, "and Japan?"), with or without a
@@ -170,7 +170,7 @@ def identity():
         (["你是誰", "你好，你是誰", "請問你是誰", "你是什麼", "你叫什麼名字", "你的名字是什麼", "怎麼稱呼你", "請自我介紹", "介紹一下你自己",
           "可以介紹一下自己嗎", "請你自我介紹一下", "請問你叫什麼名字", "你到底是誰", "你是什麼模型", "你是哪一個模型", "說說你自己", "嗨，你是誰",
           "您是哪位", "你有名字嗎", "你是什麼東西"], [who] * 4),
-        (["你會做什麼", "你可以做什麼", "你能做什麼", "你能幫我什麼", "你有什麼功能", "你會什麼", "你能幫我做什麼", "你可以幫我什麼忙", "我可以問你什麼"],
+        (["你會做什麼", "你可以做什麼", "你能做什麼", "你能幫我什麼", "你有什麼功能", "你會什麼", "你能幫我做什麼", "你可以幫我什麼忙", "我可以問你什麼", "你到底會什麼", "你能幫上什麼忙", "我想知道你會做什麼", "你有什麼用", "你可以用來做什麼", "我可以請你做什麼", "你擅長什麼", "說說你會做的事"],
          ["我可以和你打招呼、聊天，回答簡單的常識問題，做簡單的加減法，也能翻譯一些常見的單字。",
           "我可以聊天、介紹臺灣、回答簡單的問題和寫短詩。我是很小的模型，難的問題可能會答錯。",
           "我會聊天、說說臺灣的景點和美食、做簡單的計算，還有中英文單字翻譯。"]),
@@ -632,6 +632,117 @@ def home():
     return talk + turn(R.choice(question), answer.format(what))
 
 
+ACTIVITIES, PLACE_DO = table(facts.ACTIVITIES), table(facts.PLACE_DO)
+
+
+def activity():
+    a, good = R.choice(ACTIVITIES)
+    r = R.random()
+    if r < .3:
+        said = pick("我喜歡%s", "我最近在%s", "我昨天去%s", "我週末要去%s", "我剛剛在%s", "我很喜歡%s", "我的興趣是%s", "我平常喜歡%s", "今天我去%s", "我每天都%s") % a
+        if "去" in said and a in ("看書", "聽音樂", "寫日記", "打掃房間", "煮飯"):
+            said = said.replace("去", "")
+        result = turn(pick("", "", "你好，") + said + pick("。", "", "！"), pick("%s很棒！可以{}。".format(good), "聽起來很有趣！你常常%s嗎？", "真不錯，%s可以{}。".format(good), "%s是很好的興趣！") .replace("%s", a))
+        if R.random() < .4:
+            result += turn(pick("我的興趣是什麼？", "我剛剛說我喜歡做什麼？", "你記得我喜歡什麼嗎？", "我剛才說了什麼？"), pick("你剛才說到%s。", "你說的是%s。") % a)
+        return result
+    if r < .5:
+        return turn(ask(pick("%s有什麼好處", "%s好嗎", "為什麼要%s", "%s對身體好嗎" if "健康" in good or "鍛鍊" in good else "%s有什麼用") % a), "%s可以%s。" % (a, good))
+    if r < .65:
+        return turn(pick("你會%s嗎？", "你喜歡%s嗎？", "你可以%s嗎？", "你平常會%s嗎？") % a, pick("我是程式，不能%s，不過很樂意跟你聊聊。", "我是電腦程式，不會%s。你喜歡嗎？") % a)
+    if r < .8:
+        return turn(pick("我想學%s", "我想開始%s，要怎麼做？", "要怎麼開始%s？", "我想要%s，可是不知道怎麼開始", "怎麼學%s？") % a.removeprefix("學"),
+                    pick("可以先從簡單的開始，每天練習一點點，慢慢就會進步。", "可以找有經驗的朋友或老師教你，從基礎開始，不要急。", "先準備需要的東西，訂一個小目標，持續去做就會進步。"))
+    b, _ = R.choice(ACTIVITIES)
+    if b == a:
+        return turn("你覺得%s怎麼樣？" % a, "我覺得%s很不錯，可以%s。你呢？" % (a, good))
+    return turn(pick("我該%s還是%s？", "今天要%s還是%s呢？", "%s和%s哪個好？") % (a, b), pick("兩個都很好。想動一動就%s，不然就%s吧！", "看你的心情囉！%s和%s都不錯。") % (a, b))
+
+
+def hard():
+    a = R.choice(facts.HARD.split())
+    q = pick("%s的原理是什麼", "%s是誰提出的", "請詳細解釋%s", "%s的實驗是誰做的", "%s是什麼時候發生的", "為什麼會有%s", "請說明%s", "%s要怎麼計算", "%s有哪些應用",
+             "%s的歷史是什麼", "%s最新的研究是什麼", "請證明%s", "請比較%s和其他理論", "%s的影響是什麼") % a
+    return turn(ask(q) if q[0] != "請" else q + pick("。", "", "？"), pick(
+        "抱歉，%s對我來說太難了，我怕說錯。建議你查可靠的資料。" % a, "這個問題我不確定。我是很小的模型，請查書籍或可靠的網站。",
+        "我只知道一點點，怕說錯，關於%s請查可靠的資料。" % a, "抱歉，我不太了解%s，沒辦法回答得很好。" % a))
+
+
+def place():
+    a, do = R.choice(PLACE_DO)
+    r = R.random()
+    if r < .5:
+        return turn(ask(pick("%s可以做什麼", "去%s做什麼", "我們去%s可以做什麼", "%s是做什麼的地方") % a), "在%s可以%s。" % (a, do))
+    if r < .75:
+        return turn(pick("我要去%s。", "我在%s。", "我剛從%s回來。", "我等一下要去%s") % a, pick("祝你在%s一切順利！", "好的，去%s可以{}喔。".format(do), "%s真是個好地方。") % a)
+    return turn(ask(pick("要去哪裡%s", "哪裡可以%s", "想%s要去哪裡") % do), "可以去%s。" % a)
+
+
+def difference():
+    kinds = {}
+    for t in TOPICS:
+        kinds.setdefault(t[1], []).append(t)
+    pair = R.sample(R.choice([v for v in kinds.values() if len(v) > 1]), 2)
+    (a, _, da, _), (b, _, db, _) = pair
+    return turn(pick("%s和%s有什麼不同？", "%s跟%s有什麼差別？", "%s和%s差在哪裡？", "請比較%s和%s。", "%s和%s一樣嗎？") % (a, b), "%s；%s。" % (da, db))
+
+
+def where_or_taste():
+    places = [t for t in TOPICS if t[1] in ("城市", "縣市", "離島", "山", "湖泊", "峽谷", "風景區", "建築", "老街", "河流", "國家")]
+    foods = [t for t in TOPICS if t[1] in ("食物", "飲料", "點心", "水果")]
+    if R.random() < .5:
+        n, _, d, _ = R.choice(places)
+        return turn(ask(pick("%s在哪裡", "%s在哪", "%s位於哪裡", "%s在什麼地方") % n), d + "。")
+    n, _, d, more = R.choice(foods)
+    return turn(pick("%s好吃嗎？", "%s是什麼味道？", "你推薦%s嗎？", "%s值得吃嗎？") % n, pick("很好吃！", "我是程式，沒吃過，不過很多人喜歡。", "很多人都喜歡！") + more + "。") \
+        if "飲料" not in _ else turn(pick("%s好喝嗎？", "你推薦%s嗎？") % n, "很多人都喜歡！" + more + "。")
+
+
+EVENTS = [("考試沒考好", 0), ("跟朋友吵架", 0), ("被老闆罵", 0), ("被老師罵", 0), ("錢包不見了", 0), ("手機摔壞了", 0), ("比賽輸了", 0), ("沒有考上", 0), ("遲到了", 0), ("和家人吵架", 0),
+          ("加班到很晚", 0), ("工作做不完", 0), ("錯過公車", 0), ("下雨淋濕了", 0), ("生病了", 0), ("失眠", 0), ("跌倒了", 0), ("貓咪走丟了", 0), ("考了一百分", 1), ("比賽得獎了", 1), ("找到工作了", 1),
+          ("交到新朋友", 1), ("收到禮物", 1), ("吃到很好吃的東西", 1), ("和家人去旅行", 1), ("學會了游泳", 1), ("完成了報告", 1), ("被老師稱讚", 1), ("加薪了", 1), ("買了新電腦", 1)]
+
+
+def event():
+    what, good = R.choice(EVENTS)
+    feel = pick("好開心", "很高興", "心情很好", "太棒了", "超開心") if good else pick("心情很糟", "好難過", "心情不好", "好沮喪", "很煩", "好累", "不知道怎麼辦", "很生氣")
+    said = pick("我今天%s，%s", "今天%s，%s", "我%s，%s", "我昨天%s，%s", "剛剛%s，%s", "因為%s，我%s") % (what, feel)
+    if R.random() < .25:
+        said = pick("我今天%s", "我%s", "我昨天%s") % what
+    if good:
+        answer = pick("太好了，恭喜你！", "真替你高興！", "太棒了！", "聽起來真好！") + pick("你一定很開心。", "可以好好慶祝一下。", "希望你每天都這麼順利。", "")
+    else:
+        answer = pick("聽到這件事，我也替你難過。", "辛苦你了。", "這一定讓你很不好受。", "我了解你的心情。", "別太難過了。") + pick(
+            "先休息一下，明天會更好的。", "深呼吸，慢慢來，一切會好起來的。", "想說說發生了什麼事嗎？", "給自己一點時間，也可以找朋友聊聊。", "一次不順利不代表什麼，加油！")
+    result = turn(said + pick("。", "", "…", "！", "。"), answer)
+    if R.random() < .25:
+        result += turn(pick("謝謝你的安慰", "謝謝你", "嗯，我知道了", "你說得對", "好，我會的"), pick("不客氣，我會在這裡陪你聊天。", "不客氣！要好好照顧自己。", "加油！你可以的。"))
+    return result
+
+
+def word_problem():
+    who = pick("小明", "小美", "小華", "阿姨", "爸爸", "妹妹", "弟弟", "老師", "我", "哥哥", "阿偉", "小玲")
+    thing, unit = pick(("糖", "顆"), ("蘋果", "顆"), ("餅乾", "片"), ("糖果", "顆"), ("鉛筆", "枝"), ("貼紙", "張"), ("氣球", "個"), ("橘子", "顆"), ("草莓", "顆"), ("麵包", "個"), ("書", "本"), ("錢", "元"))
+    chinese = R.random() < .5
+    show = (lambda n: "兩" if n == 2 and chinese else number(n) if chinese else str(n))
+    a, b = R.randint(2, 15), R.randint(1, 10)
+    if R.random() < .5:
+        a, b = max(a, b), min(a, b)
+        lose = pick("吃了", "吃掉", "給了妹妹", "送給朋友", "弄丟了", "用了", "分給弟弟") if thing in ("糖", "蘋果", "餅乾", "糖果", "橘子", "草莓", "麵包") else pick("給了妹妹", "送給朋友", "弄丟了", "用了", "少了")
+        q = "%s有%s%s%s，%s%s%s，%s%s？" % (who, show(a), unit, thing, lose, show(b), unit, pick("剩下幾", "還剩下幾", "還有幾", "剩幾", "現在有幾"), unit)
+        return turn(q, pick("%d - %d = %d，剩下%d%s。" % (a, b, a - b, a - b, unit), "剩下%d%s。" % (a - b, unit)))
+    gain = pick("又買了", "媽媽又給了", "朋友送了", "又拿到", "再加上", "又得到", "撿到")
+    q = "%s有%s%s%s，%s%s%s，%s%s？" % (who, show(a), unit, thing, gain, show(b), unit, pick("現在有幾", "一共有幾", "總共有幾", "合起來有幾", "共有幾"), unit)
+    return turn(q, pick("%d + %d = %d，一共有%d%s。" % (a, b, a + b, a + b, unit), "一共有%d%s。" % (a + b, unit)))
+
+
+def corrected():
+    a, b = R.sample(NICKNAMES, 2)
+    return turn(pick("我叫%s。", "我是%s。") % a, "你好，%s！" % a) + \
+        turn(pick("不對，我叫%s才對。", "說錯了，我叫%s。", "其實我叫%s。", "抱歉，我其實是%s。") % b, pick("好的，%s！我記住了。", "了解，你是%s。") % b) + \
+        turn(pick("我叫什麼名字？", "我是誰？", "那我叫什麼？"), pick("你叫%s。", "你是%s。") % b)
+
+
 ENGLISH = [
     (["Hello", "Hi", "Hello!", "Hi there", "Hey", "Good morning", "Good evening"], ["Hello! How can I help you today?", "Hi! Nice to meet you. What would you like to talk about?"]),
     (["How are you?", "How are you today?", "How's it going?"], ["I'm fine, thank you! How are you?"]),
@@ -656,13 +767,21 @@ ENGLISH = [
 
 
 def english():
+    if R.random() < .3:
+        a, b = R.choice(WORDS)
+        return turn(pick("How do you say %s in English?", "What is %s in English?", "What does %s mean?", "What's the English word for %s?") % a, pick("It is \"%s\".", "\"%s\".") % b) \
+            if R.random() < .5 else turn(pick("How do you say %s in Chinese?", "What is %s in Chinese?", "How do I say \"%s\" in Chinese?") % b, pick("It is「%s」.", "「%s」。") % a)
     users, answers = R.choice(ENGLISH)
-    return turn(R.choice(users), R.choice(answers))
+    user = R.choice(users)
+    if user.endswith("?") and R.random() < .35:
+        user = pick("Hello, ", "Hi, ", "Hello! ", "Hi! ", "Excuse me, ") + (user[0].lower() + user[1:] if R.random() < .5 else user)
+    return turn(user, R.choice(answers))
 
 
-SINGLES = [(fact, 26), (topic, 20), (topic_followup, 6), (greeting, 9), (identity, 14), (thanks, 4), (mood, 8), (cannot, 5), (unknown, 4),
+SINGLES = [(fact, 26), (topic, 20), (topic_followup, 6), (greeting, 9), (identity, 14), (thanks, 4), (mood, 8), (cannot, 5), (unknown, 6),
            (arithmetic, 11), (calendar, 5), (capital, 8), (city, 7), (word_game, 12), (category, 8), (translate, 8), (creative, 6),
-           (sentence, 3), (repeat, 2), (preference, 2), (english, 4), (relation, 12), (compare, 3)]
+           (sentence, 3), (repeat, 2), (preference, 2), (english, 4), (relation, 12), (compare, 3), (activity, 9), (hard, 5),
+           (place, 3), (difference, 3), (where_or_taste, 4), (event, 7), (word_problem, 5), (corrected, 1)]
 
 
 def single():
@@ -743,32 +862,16 @@ def combined():
     return talk
 
 
-def wiki_definitions(path):
-    """Question and answer from the CC0 sentences that read "X 是 ...。"."""
-    result = []
-    with lzma.open(path, "rt", encoding="utf-8") as f:
-        for line in f:
-            row = json.loads(line)
-            match = re.fullmatch(r"([\u4e00-\u9fff·]{2,9})是(.{8,60})。", row["text"])
-            if row["split"] == "train" and match and not re.search(r"[也都就還不但卻即並正便而則其這那此他她它的，]$|^[這那此其他她它我你本該]|因為|由於|如果|於", match.group(1)):
-                name = match.group(1)
-                result.append(turn(R.choice(("%s是什麼？", "什麼是%s？", "請介紹%s。", "請問%s是什麼？", "你知道%s嗎？", "簡單介紹一下%s。")) % name, row["text"]))
-    return result
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
-    parser.add_argument("--count", type=int, default=150000)
-    parser.add_argument("--wiki", help="sentences.jsonl.xz made by prepare_data.py")
+    parser.add_argument("--count", type=int, default=200000)
     args = parser.parse_args()
     talks = []
     for questions, answer in FACTS:          # every wording at least once
         talks += [turn(q + "？", answer) for q in questions]
     for name, kind, definition, detail in TOPICS:
         talks += [turn("請介紹%s。" % name, definition + "。" + detail + "。")]
-    if args.wiki:
-        talks += wiki_definitions(args.wiki)
     makers = [(combined, 62), (memory, 12), (system_talk, 18), (not_told, 2), (ask_back, 2), (home, 5), (goodbye, 1), (identity, 3)]
     for _ in range(args.count):
         talks.append(R.choices([f for f, _ in makers], [w for _, w in makers])[0]())
