@@ -171,4 +171,62 @@ static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *thr
     return ceiling;
 }
 
+struct bench_options {
+    int n_threads, quick;
+    double seconds; /* for each line */
+    const char *isa;
+};
+
+static inline struct bench_options bench_parse(int argc, char **argv)
+{
+    struct bench_options options = {.seconds = 1};
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--threads") && i + 1 < argc)
+            options.n_threads = bench_number(argv[++i]);
+        else if (!strcmp(argv[i], "--isa") && i + 1 < argc)
+            options.isa = argv[++i];
+        else if (!strcmp(argv[i], "--milliseconds") && i + 1 < argc)
+            options.seconds = bench_number(argv[++i]) * 1e-3;
+        else if (!strcmp(argv[i], "--quick"))
+            options.quick = 1;
+        else {
+            fprintf(stderr, "usage: %s [--threads N] [--isa NAME] [--milliseconds N] [--quick]\n",
+                    argv[0]);
+            exit(2);
+        }
+    }
+    if (options.quick) options.seconds = 0.05;
+    return options;
+}
+
+struct bench_rig {
+    struct op_table table;
+    struct op_context context;
+    struct bench_ceiling ceiling;
+};
+
+static inline void bench_start(struct bench_rig *rig, const struct bench_options *options,
+                               int64_t max_tokens, int64_t max_width)
+{
+    struct error err;
+    rig->context = (struct op_context){.table = &rig->table};
+    if (thread_pool_create(&rig->context.threads, options->n_threads, &err) ||
+        op_table_init(&rig->table, options->isa, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        exit(1);
+    }
+    int n_threads = thread_pool_size(rig->context.threads);
+    rig->context.scratch_bytes = op_scratch_bytes(max_tokens, max_width, n_threads);
+    rig->context.scratch = bench_alloc(rig->context.scratch_bytes);
+    rig->ceiling = bench_measure_ceiling(rig->context.threads);
+    printf("isa %s, threads %d, read %.1f GB/s, fused multiply-add %.1f GFLOP/s\n", rig->table.name,
+           n_threads, rig->ceiling.bytes_per_second * 1e-9, rig->ceiling.flops_per_second * 1e-9);
+}
+
+static inline void bench_stop(struct bench_rig *rig)
+{
+    free(rig->context.scratch);
+    thread_pool_destroy(rig->context.threads);
+}
+
 #endif

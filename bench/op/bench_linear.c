@@ -1,7 +1,7 @@
-/* bench_linear [--threads N] [--isa NAME] [--quick]: us, GB/s and GFLOP/s of op_linear at the
- * shapes of an 8B model, and the fraction of the machine's ceiling that bounds it: the larger of
- * the times for reading the weights once and for the multiply-adds. Several copies of a weight are
- * visited in turn, so that they come from memory, as in a model. */
+/* bench_linear: us, GB/s and GFLOP/s of op_linear at the shapes of an 8B model, and the fraction of
+ * the floor: the larger of the times for reading the weights once and for the multiply-adds, with
+ * the ceilings measured in this run. Several copies of a weight are visited in turn, so that they
+ * come from memory, as in a model. */
 #include "bench.h"
 
 enum { WORKING_SET = 512 << 20 };
@@ -52,45 +52,27 @@ int main(int argc, char **argv)
         {4096, 4096}, {14336, 4096}, {4096, 14336}, {128256, 4096}};
     static const enum dtype dtypes[] = {DTYPE_BF16, DTYPE_F16, DTYPE_F32};
     static const int64_t tokens[] = {1, 2, 4, 8, 16, 128, 512};
-    int n_threads = 0, quick = 0;
-    const char *isa = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--threads") && i + 1 < argc) n_threads = bench_number(argv[++i]);
-        if (!strcmp(argv[i], "--isa") && i + 1 < argc) isa = argv[++i];
-        if (!strcmp(argv[i], "--quick")) quick = 1;
-    }
-    struct error err;
-    struct op_table table;
-    struct op_context context = {.table = &table};
-    if (thread_pool_create(&context.threads, n_threads, &err) || op_table_init(&table, isa, &err)) {
-        fprintf(stderr, "%s\n", err.text);
-        return 1;
-    }
-    n_threads = thread_pool_size(context.threads);
-    context.scratch_bytes = op_scratch_bytes(512, 14336, n_threads);
-    context.scratch = bench_alloc(context.scratch_bytes);
-    struct bench_ceiling ceiling = bench_measure_ceiling(context.threads);
-    printf("isa %s, threads %d, read %.1f GB/s, fused multiply-add %.1f GFLOP/s\n", table.name,
-           n_threads, ceiling.bytes_per_second * 1e-9, ceiling.flops_per_second * 1e-9);
+    struct bench_options options = bench_parse(argc, argv);
+    struct bench_rig rig;
+    bench_start(&rig, &options, 512, 14336);
     printf("%6s %6s %6s %5s %10s %8s %9s %9s\n", "rows", "width", "type", "T", "us", "GB/s",
            "GFLOP/s", "of floor");
-    for (size_t s = 0; s < (quick ? 1 : 4); s++)
+    for (size_t s = 0; s < (options.quick ? 1 : 4); s++)
         for (int d = 0; d < (s == 0 ? 3 : 1); d++)
             for (int t = 0; t < (s == 3 ? 3 : 7); t++) {
                 double took =
-                    time_linear(&context, shapes[s], dtypes[d], tokens[t], quick ? 0.3 : 1);
+                    time_linear(&rig.context, shapes[s], dtypes[d], tokens[t], options.seconds);
                 double weights = (double)(shapes[s].rows * shapes[s].width);
                 double bytes = weights * (double)dtype_size(dtypes[d]);
                 double flops = 2 * weights * (double)tokens[t];
-                double floor_s = bytes / ceiling.bytes_per_second;
-                double compute_s = flops / ceiling.flops_per_second;
+                double floor_s = bytes / rig.ceiling.bytes_per_second;
+                double compute_s = flops / rig.ceiling.flops_per_second;
                 if (compute_s > floor_s) floor_s = compute_s;
                 printf("%6" PRId64 " %6" PRId64 " %6s %5" PRId64 " %10.1f %8.1f %9.1f %8.0f%%\n",
                        shapes[s].rows, shapes[s].width, dtype_name(dtypes[d]), tokens[t],
                        took * 1e6, bytes / took * 1e-9, flops / took * 1e-9, 100 * floor_s / took);
                 fflush(stdout);
             }
-    free(context.scratch);
-    thread_pool_destroy(context.threads);
+    bench_stop(&rig);
     return 0;
 }
