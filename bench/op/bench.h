@@ -64,13 +64,16 @@ static inline int bench_number(const char *text)
 
 struct bench_ceiling {
     double bytes_per_second; /* reading from memory, all threads */
-    double flops_per_second; /* fused multiply-adds counted as two, all threads, widest vectors */
+    double
+        flops_per_second; /* fused multiply-adds counted as two, all threads, vectors as wide as the
+                                bodies' */
 };
 
 struct bench_ceiling_work {
     const char *data;
     size_t bytes;
     int64_t rounds;
+    bool wide; /* 512-bit vectors */
     double sink[64];
 };
 
@@ -80,6 +83,7 @@ __attribute__((target("avx2,fma"))) static inline float bench_fma_256(int64_t ro
     __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f);
     for (int i = 0; i < 12; i++) a[i] = _mm256_set1_ps((float)i);
     for (int64_t r = 0; r < rounds; r++)
+#pragma GCC unroll 12
         for (int i = 0; i < 12; i++) a[i] = _mm256_fmadd_ps(a[i], x, y);
     for (int i = 1; i < 12; i++) a[0] = _mm256_add_ps(a[0], a[i]);
     return _mm256_cvtss_f32(a[0]);
@@ -90,18 +94,26 @@ __attribute__((target("avx512f"))) static inline float bench_fma_512(int64_t rou
     __m512 a[24], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f);
     for (int i = 0; i < 24; i++) a[i] = _mm512_set1_ps((float)i);
     for (int64_t r = 0; r < rounds; r++)
+#pragma GCC unroll 24
         for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
     for (int i = 1; i < 24; i++) a[0] = _mm512_add_ps(a[0], a[i]);
     return _mm512_cvtss_f32(a[0]);
 }
 
+/* Eight streams with prefetching, as the body of a memory-bound linear reads its rows. */
 __attribute__((target("avx2"))) static inline float bench_read(const char *data, size_t bytes)
 {
-    __m256i a[4] = {0};
-    for (size_t i = 0; i + 128 <= bytes; i += 128)
-        for (int j = 0; j < 4; j++)
-            a[j] = _mm256_xor_si256(a[j], _mm256_load_si256((const __m256i *)(data + i) + j));
-    a[0] = _mm256_xor_si256(_mm256_xor_si256(a[0], a[1]), _mm256_xor_si256(a[2], a[3]));
+    size_t part = bytes / 8 / 64 * 64;
+    __m256i a[8] = {0};
+    for (size_t i = 0; i < part; i += 64)
+        for (int j = 0; j < 8; j++) {
+            const char *p = data + (size_t)j * part + i;
+            __builtin_prefetch(p + 1024, 0, 3);
+            a[j] = _mm256_xor_si256(a[j], _mm256_load_si256((const __m256i *)(const void *)p));
+            a[j] =
+                _mm256_xor_si256(a[j], _mm256_load_si256((const __m256i *)(const void *)(p + 32)));
+        }
+    for (int j = 1; j < 8; j++) a[0] = _mm256_xor_si256(a[0], a[j]);
     return (float)_mm256_extract_epi32(a[0], 0);
 }
 
@@ -109,13 +121,9 @@ static inline void bench_fma_work(void *argument, int worker, int n_workers)
 {
     (void)n_workers;
     struct bench_ceiling_work *w = argument;
-    bool wide = __builtin_cpu_supports("avx512f");
-    w->sink[worker % 64] = (double)(wide ? bench_fma_512(w->rounds) : bench_fma_256(w->rounds));
+    w->sink[worker % 64] = (double)(w->wide ? bench_fma_512(w->rounds) : bench_fma_256(w->rounds));
 }
-static inline double bench_fma_flops(void)
-{
-    return __builtin_cpu_supports("avx512f") ? 24 * 16 * 2 : 12 * 8 * 2;
-}
+static inline double bench_fma_flops(bool wide) { return wide ? 24 * 16 * 2 : 12 * 8 * 2; }
 #else
 static inline float bench_read(const char *data, size_t bytes)
 {
@@ -136,7 +144,11 @@ static inline void bench_fma_work(void *argument, int worker, int n_workers)
     for (int i = 1; i < 96; i++) a[0] += a[i];
     w->sink[worker % 64] = (double)a[0];
 }
-static inline double bench_fma_flops(void) { return 96 * 2; }
+static inline double bench_fma_flops(bool wide)
+{
+    (void)wide;
+    return 96 * 2;
+}
 #endif
 
 static inline void bench_read_work(void *argument, int worker, int n_workers)
@@ -147,10 +159,12 @@ static inline void bench_read_work(void *argument, int worker, int n_workers)
     w->sink[worker % 64] = (double)bench_read(w->data + begin, (size_t)(end - begin));
 }
 
-static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *threads)
+static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *threads,
+                                                         const char *isa)
 {
     struct bench_ceiling ceiling = {0};
-    struct bench_ceiling_work work = {.bytes = (size_t)512 << 20, .rounds = 2000000};
+    struct bench_ceiling_work work = {
+        .bytes = (size_t)1 << 30, .rounds = 2000000, .wide = !strncmp(isa, "avx512", 6)};
     char *data = bench_alloc(work.bytes);
     memset(data, 1, work.bytes);
     work.data = data;
@@ -163,7 +177,7 @@ static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *thr
     for (int i = 0; i < 7; i++) {
         double start = bench_now();
         thread_pool_run(threads, bench_fma_work, &work);
-        double rate = (double)work.rounds * bench_fma_flops() * thread_pool_size(threads) /
+        double rate = (double)work.rounds * bench_fma_flops(work.wide) * thread_pool_size(threads) /
                       (bench_now() - start);
         if (rate > ceiling.flops_per_second) ceiling.flops_per_second = rate;
     }
@@ -218,7 +232,7 @@ static inline void bench_start(struct bench_rig *rig, const struct bench_options
     int n_threads = thread_pool_size(rig->context.threads);
     rig->context.scratch_bytes = op_scratch_bytes(max_tokens, max_width, n_threads);
     rig->context.scratch = bench_alloc(rig->context.scratch_bytes);
-    rig->ceiling = bench_measure_ceiling(rig->context.threads);
+    rig->ceiling = bench_measure_ceiling(rig->context.threads, rig->table.name);
     printf("isa %s, threads %d, read %.1f GB/s, fused multiply-add %.1f GFLOP/s\n", rig->table.name,
            n_threads, rig->ceiling.bytes_per_second * 1e-9, rig->ceiling.flops_per_second * 1e-9);
 }

@@ -116,9 +116,11 @@ struct op_table {
     void (*gather_rows)(const struct op_context *, const struct op_gather_rows *);
 };
 
-/* Fills the table for this machine. `isa` forces a lower set: "ref", "avx2", "avx512",
- * "avx512bf16", "neon", or NULL / "auto" for the best. STATUS_UNSUPPORTED, naming what the machine
- * has, when it lacks the set asked for. */
+/* Fills the table for this machine. `isa` names a set: "ref", "avx2", "avx512", "avx512bf16",
+ * "neon", or NULL / "auto" for the best. "avx512bf16" is never chosen by itself: for bf16 weights it
+ * rounds the activations of linear to bf16 (relative error 2^-8 of each product); all others
+ * multiply in f32. STATUS_UNSUPPORTED, naming what the machine has, when it lacks the set asked
+ * for. */
 status op_table_init(struct op_table *, const char *isa, struct error *err);
 
 /* Scratch that any call needs for steps of at most max_tokens tokens and widths up to max_width. */

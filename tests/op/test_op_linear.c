@@ -4,7 +4,7 @@
 /* The most roundings on the way of one product into the result: a lane's additions in a block of 512
  * (vectors of 4 lanes have the longest: 128), the tree over the lanes (4), the block sums, the bias.
  * Each is at most 2^-24 of a partial sum, which is at most the sum of magnitudes; below the normal range
- * a rounding is at most 2^-150, one for each product. bf16 instructions round x to bf16 first: 2^-9. */
+ * a rounding is at most 2^-150, one for each product. bf16 instructions round x to bf16 first: 2^-8. */
 static double tolerance(const struct op_table *table, enum dtype dtype, int64_t width,
                         double magnitude)
 {
@@ -12,7 +12,7 @@ static double tolerance(const struct op_table *table, enum dtype dtype, int64_t 
     double relative = roundings * 0x1p-24;
     double absolute = (double)width * 0x1p-150;
     if (!strcmp(table->name, "avx512bf16") && dtype == DTYPE_BF16) {
-        relative += 0x1p-9;
+        relative += 0x1p-8;
         absolute = (double)width * 0x1p-126; /* its sums flush below the normal range */
     }
     return relative * magnitude + absolute;

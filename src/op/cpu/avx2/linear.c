@@ -4,7 +4,7 @@
 
 /* 16 registers: 12 sums, 3 of x, 1 weight. */
 enum { TILE_TOKENS = 3, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 4, DIRECT_ROWS_3 = 4 };
-enum { BLOCK = 512, GROUPS = 2 };
+enum { DIRECT_TOKENS = 8, BLOCK = 512, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 

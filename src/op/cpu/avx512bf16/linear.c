@@ -4,8 +4,8 @@
 
 /* Operands of 32 bf16: weights as the file has them, x rounded to nearest even. vdpbf16ps adds to
  * each f32 lane the products of a pair of elements, even one last, each step rounded to nearest
- * even, subnormals taken as and flushed to zero (Intel SDM). The rounding of x costs a relative
- * 2^-9 of each product; what a model's logits make of that is in docs/performance.md. */
+ * even, subnormals taken as and flushed to zero (Intel SDM). The rounding of x costs up to 2^-8
+ * of each product, as it does where a model computes in bf16 throughout. */
 typedef __m512i operand;
 enum { STEP = 2 * LANES };
 
@@ -36,7 +36,7 @@ ALWAYS_INLINE vec multiply_add(operand weight, operand x, vec sum)
 
 /* 32 registers: 24 sums, 6 of x, 1 weight. */
 enum { TILE_TOKENS = 6, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 8, DIRECT_ROWS_3 = 8 };
-enum { BLOCK = 2048, GROUPS = 2 };
+enum { DIRECT_TOKENS = 16, BLOCK = 1024, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 

@@ -4,7 +4,7 @@
 
 /* 32 registers: 24 sums, 6 of x, 1 weight. */
 enum { TILE_TOKENS = 6, DIRECT_ROWS_1 = 8, DIRECT_ROWS_2 = 8, DIRECT_ROWS_3 = 8 };
-enum { BLOCK = 512, GROUPS = 2 };
+enum { DIRECT_TOKENS = 8, BLOCK = 512, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 
