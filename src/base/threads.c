@@ -13,9 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* About 20-50 us of spinning: longer than the gap between two operations of one decode step, far
- * shorter than the gap between two requests. */
-enum { SPIN_ROUNDS = 4000 };
+#include "base/clock.h"
+
+/* How long to spin before sleeping. A worker's wait for the next run: longer than what the caller does
+ * between two operations of a decode step, far shorter than the gap between two requests. The
+ * caller's wait for the last worker: the unevenness of one loop. Measured by the clock, because one
+ * pause takes from 1 to 140 cycles, depending on the processor. */
+enum { WORKER_SPIN_US = 50, CALLER_SPIN_US = 200, ROUNDS_PER_CLOCK = 64 };
 
 struct worker {
     struct thread_pool *pool;
@@ -26,7 +30,9 @@ struct worker {
 struct thread_pool {
     _Alignas(64) atomic_uint generation; /* incremented to start a run; futex word */
     _Alignas(64) atomic_uint unfinished; /* workers still inside the run; futex word */
-    _Alignas(64) atomic_int sleepers;
+    _Alignas(64) atomic_int sleepers;    /* workers asleep, or about to be */
+    atomic_int caller_sleeps;
+    bool spins; /* false when there are more threads than processors: spinning would only delay */
     thread_work *work;
     void *argument;
     bool stop;
@@ -54,18 +60,40 @@ static void futex_wake_all(atomic_uint *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
 }
 
+/* Waits until (*word == value) == equal, at most limit_us; false when that time ran out. */
+static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t limit_us)
+{
+    int64_t start = 0;
+    for (;;) {
+        for (int i = 0; i < ROUNDS_PER_CLOCK; i++) {
+            if ((atomic_load_explicit(word, memory_order_acquire) == value) == equal) return true;
+            relax();
+        }
+        int64_t now = clock_monotonic_us();
+        if (start == 0) start = now;
+        if (now - start >= limit_us) return false;
+    }
+}
+
 /* Sleepers announce themselves before they look at the generation a last time, and the starter looks
  * at sleepers after it changed the generation: with sequentially consistent order one of the two
  * always sees the other. */
 static void wait_for_generation(struct thread_pool *pool, unsigned seen)
 {
-    for (int i = 0; i < SPIN_ROUNDS; i++) {
-        if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen) return;
-        relax();
-    }
+    if (spin_until(&pool->generation, seen, false, pool->spins ? WORKER_SPIN_US : 0)) return;
     atomic_fetch_add(&pool->sleepers, 1);
     while (atomic_load(&pool->generation) == seen) futex_wait(&pool->generation, seen);
     atomic_fetch_sub(&pool->sleepers, 1);
+}
+
+/* The same announcement the other way: the last worker wakes the caller only if it sleeps. */
+static void wait_for_workers(struct thread_pool *pool)
+{
+    if (spin_until(&pool->unfinished, 0, true, pool->spins ? CALLER_SPIN_US : 0)) return;
+    atomic_store(&pool->caller_sleeps, 1);
+    unsigned left;
+    while ((left = atomic_load(&pool->unfinished)) != 0) futex_wait(&pool->unfinished, left);
+    atomic_store(&pool->caller_sleeps, 0);
 }
 
 static void *worker_main(void *argument)
@@ -78,7 +106,8 @@ static void *worker_main(void *argument)
         seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
         if (pool->stop) return NULL;
         pool->work(pool->argument, self->index, pool->n_threads);
-        if (atomic_fetch_sub(&pool->unfinished, 1) == 1) futex_wake_all(&pool->unfinished);
+        if (atomic_fetch_sub(&pool->unfinished, 1) == 1 && atomic_load(&pool->caller_sleeps))
+            futex_wake_all(&pool->unfinished);
     }
 }
 
@@ -99,14 +128,7 @@ void thread_pool_run(struct thread_pool *pool, thread_work *work, void *argument
     atomic_store(&pool->unfinished, (unsigned)pool->n_threads - 1);
     start_generation(pool);
     work(argument, 0, pool->n_threads);
-    for (int i = 0;; i++) {
-        unsigned left = atomic_load_explicit(&pool->unfinished, memory_order_acquire);
-        if (left == 0) return;
-        if (i < SPIN_ROUNDS * 4)
-            relax();
-        else
-            futex_wait(&pool->unfinished, left);
-    }
+    wait_for_workers(pool);
 }
 
 static int cgroup_quota(void)
@@ -149,6 +171,7 @@ status thread_pool_create(struct thread_pool **out, int n_threads, struct error 
     }
     memset(pool, 0, sizeof *pool);
     pool->n_threads = n_threads;
+    pool->spins = n_threads <= threads_available();
     pool->workers = workers;
     pool->n_started = 1;
     for (int i = 1; i < n_threads; i++) {
