@@ -4,7 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/ensure-packages.sh build
 scripts/build.sh build twllm
-if [ -t 0 ] && [ -t 1 ]; then
-    exec build/twllm chat
-fi
-exec build/twllm chat --once "${DEMO_PROMPT:-你好，請介紹一下臺灣。}"
+exec build/twllm chat --once "${DEMO_PROMPT:-你好，請介紹一下臺灣。}" --stay

@@ -11,7 +11,7 @@
 struct chat_options {
     struct session_options session;
     const char *system, *once, *load, *overflow, *history;
-    bool statistics;
+    bool statistics, stay;
 };
 
 static const char examples[] =
@@ -19,6 +19,7 @@ static const char examples[] =
     "twllm chat yentinglin/Llama-3-Taiwan-8B-Instruct --system '你是樂於助人的助理。'\n"
     "twllm chat --once '你好，請介紹一下臺灣。' --temperature 0\n"
     "printf '你好\\n再見\\n' | twllm chat ./my-model\n"
+    "twllm chat --once '你好' --stay\n"
     "twllm chat --load yesterday.json --max-model-len 8192\n";
 
 /* The system message: the option, or the settings file; an empty option sets none. */
@@ -69,6 +70,14 @@ static status converse(struct chat_session *chat, struct line_editor *editor, st
     return result;
 }
 
+static status ask_once(struct chat_session *chat, const struct chat_options *options,
+                       struct error *err)
+{
+    if (conversation_add(&chat->conversation, "user", str_of(options->once)) != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
+    return chat_session_answer(chat, err);
+}
+
 static status talk(struct chat_session *chat, const struct chat_options *options,
                    const struct environment *environment, struct error *err)
 {
@@ -92,7 +101,11 @@ static status talk(struct chat_session *chat, const struct chat_options *options
     if (result == STATUS_OK) {
         if (chat->interactive)
             chat_session_notice(chat, message(MESSAGE_CHAT_WELCOME), chat->session.info.name);
-        result = converse(chat, editor, err);
+        if (options->once) { /* asked as if it had been typed */
+            result = output_printf(err, "%s%s\n", message(MESSAGE_CHAT_PROMPT), options->once);
+            if (result == STATUS_OK) result = ask_once(chat, options, err);
+        }
+        if (result == STATUS_OK) result = converse(chat, editor, err);
     }
     line_editor_destroy(editor);
     line_history_close(&history);
@@ -105,7 +118,8 @@ static status run(const struct chat_options *options, const struct session_setti
                   struct error *err)
 {
     bool can_dim = terminal_can_edit(STDERR_FILENO, STDERR_FILENO, environment->term);
-    chat->interactive = !options->once && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    bool on_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    chat->interactive = (!options->once || options->stay) && on_terminal;
     chat->shows_statistics = options->statistics;
     chat->drops_oldest = !options->overflow || !strcmp(options->overflow, "drop");
     chat->clean_output = isatty(STDOUT_FILENO);
@@ -118,11 +132,10 @@ static status run(const struct chat_options *options, const struct session_setti
     TRY(session_make_params(&chat->session, settings, "0", err));
     TRY(session_make_engine(&chat->session, &options->session, err));
     TRY(begin_conversation(chat, options, err));
-    if (!options->once) return talk(chat, options, environment, err);
+    if (!options->once || (options->stay && chat->interactive))
+        return talk(chat, options, environment, err);
     terminal_catch_signals();
-    if (conversation_add(&chat->conversation, "user", str_of(options->once)) != STATUS_OK)
-        return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
-    return chat_session_answer(chat, err);
+    return ask_once(chat, options, err);
 }
 
 status command_chat(int argc, char *const *argv, const struct environment *environment,
@@ -144,6 +157,10 @@ status command_chat(int argc, char *const *argv, const struct environment *envir
          .type = ARGUMENT_TEXT,
          .value = &options.once,
          .help = MESSAGE_OPTION_ONCE},
+        {.name = "stay",
+         .type = ARGUMENT_FLAG,
+         .value = &options.stay,
+         .help = MESSAGE_OPTION_STAY},
         {.name = "load",
          .type = ARGUMENT_TEXT,
          .value = &options.load,

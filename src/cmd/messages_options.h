@@ -67,6 +67,8 @@
     X(OPTION_SYSTEM, "system message", "系統訊息")                                                 \
     X(OPTION_ONCE, "send this one message, print the answer, leave", \
       "只送出這則訊息，印出回答後離開")                                                            \
+    X(OPTION_STAY, "after --once, stay in the conversation when on a terminal",                    \
+      "--once 之後，若在終端機上則留在對話中")                                                     \
     X(OPTION_LOAD, "begin with the conversation in FILE", "從檔案裡的對話開始")                    \
     X(OPTION_OVERFLOW,                                                                             \
       "when the conversation outgrows the model: leave out the oldest messages and say so, or refuse", \

@@ -114,3 +114,11 @@ def test_dumb_terminal(chat):
     assert b"\x1b" not in t.raw
     t.type("\x04")
     assert t.wait() == 0
+
+
+def test_once_and_stay(chat, tmp_path):
+    t = chat("--once", "你好", "--stay", "--temperature", "0", "--system", "")
+    t.wait_for(" s]").wait_for("\n> 你好\n")
+    t.type("/stats\r").wait_for("messages: 2;")
+    t.type("\x04")
+    assert t.wait() == 0
