@@ -83,7 +83,7 @@ TEST(a_refused_value_changes_nothing)
         {"stop", "", "stop"},
         {"stop_token_ids", "1,x", "token ids"},
         {"stop_token_ids", "-5", "-5"},
-        {"stop_token_sequences", "", "token ids"},
+        {"stop_token_sequences", "", "a sequence of 0 ids"},
         {"logit_bias", "5", "ID=BIAS"},
         {"logit_bias", "{\"x\":1}", "token ids"},
         {"warmth", "1", "warmth"},
