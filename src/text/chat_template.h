@@ -2,7 +2,14 @@
  * (trim_blocks, lstrip_blocks, loop controls, generation blocks, strftime_now, raise_exception, tojson).
  *
  * Budgets on template size, nesting, steps and output bound a hostile template. A compiled template is
- * immutable and may be rendered from any thread.
+ * immutable and may be rendered from any thread; at the default depth 512 KiB of stack are enough.
+ *
+ * The language is Jinja2 3.1's immutable sandbox (https://jinja.palletsprojects.com/templates/), down to
+ * Python's repr of values, lazy filters and the scopes of names. What differs, always as an error:
+ * integers outside 64 bits (those in the input can be printed), complex numbers, \N{...} escapes, the
+ * tags block, extends, include, import and autoescape, and the filters filesizeformat, pprint, random,
+ * urlize, wordwrap and xmlattr. One known difference in value: jinja2 reads a literal "-2 ** n" as
+ * -(2 ** n), because its constant folder emits Python text; here it is (-2) ** n, as for a variable.
  */
 #ifndef TEXT_CHAT_TEMPLATE_H
 #define TEXT_CHAT_TEMPLATE_H
