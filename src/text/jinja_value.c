@@ -142,6 +142,8 @@ bool jinja_builder_finish(struct jinja *j, struct jinja_builder *b, enum jinja_t
 {
     struct jinja_list *list = jinja_alloc(j, sizeof *list);
     if (!list) return false;
+    /* Items are never NULL, so that an empty list can be walked like any other. */
+    if (!b->items && !(b->items = jinja_alloc(j, sizeof *b->items))) return false;
     *list = (struct jinja_list){.n = b->n, .items = b->items};
     *out = (struct jinja_value){.type = (uint8_t)type, .list = list};
     return true;
