@@ -92,14 +92,13 @@ static void oracle_filters(const struct sampling_params *p, const float *row, in
         normalise(out, n);
     }
     if (p->typical_p < 1) {
-        double entropy = 0, *order = malloc(sizeof(double) * (size_t)n);
-        CHECK(order != NULL);
+        static double order[MAX_V];
+        double entropy = 0;
         for (int32_t i = 0; i < n; i++)
             if (out[i] > 0) entropy -= out[i] * log(out[i]);
         for (int32_t i = 0; i < n; i++)
             order[i] = out[i] > 0 ? -fabs(-log(out[i]) - entropy) : -HUGE_VAL;
         sort_items(items, order, out, n);
-        free(order);
         double before = 0;
         for (int32_t i = 0; i < n; i++) {
             if (before >= (double)p->typical_p) out[items[i].id] = 0;
