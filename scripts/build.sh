@@ -12,15 +12,11 @@ if [ ! -e "$folder/build.ninja" ] && [ ! -e "$folder/Makefile" ]; then
 fi
 targets=()
 for target in "$@"; do targets+=(--target "$target"); done
+if [ -t 1 ] && [ ! -e "$folder/twllm" ]; then # a person waits for the first build: show how far it is
+    exec cmake --build "$folder" -j "$(nproc)" "${targets[@]}"
+fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if [ -t 1 ]; then # a person watches: show the progress of a long build
-    if [ -e "$folder/build.ninja" ]; then
-        exec ninja -C "$folder" --quiet "$@"
-    fi
-    echo "Building in $folder/"
-    exec cmake --build "$folder" -j "$(nproc)" "${targets[@]}" >/dev/null
-fi
 if ! cmake --build "$folder" -j "$(nproc)" "${targets[@]}" >"$log" 2>&1; then
     cat "$log" >&2
     exit 1
