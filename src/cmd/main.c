@@ -28,12 +28,13 @@ static status print_help(struct error *err)
     size_t columns, rows;
     terminal_size(STDOUT_FILENO, &columns, &rows);
     if (columns > 100) columns = 100;
-    status result = strbuf_appendf(&out, "%s\n\n%s twllm %s [%s]\n\n%s\n",
-                                   message(MESSAGE_PROGRAM_SUMMARY), message(MESSAGE_HELP_USAGE),
-                                   message(MESSAGE_HELP_COMMAND_WORD),
-                                   message(MESSAGE_HELP_OPTIONS_WORD), message(MESSAGE_HELP_COMMANDS));
+    status result =
+        strbuf_appendf(&out, "%s\n\n%s twllm %s [%s]\n\n%s\n", message(MESSAGE_PROGRAM_SUMMARY),
+                       message(MESSAGE_HELP_USAGE), message(MESSAGE_HELP_COMMAND_WORD),
+                       message(MESSAGE_HELP_OPTIONS_WORD), message(MESSAGE_HELP_COMMANDS));
     for (size_t i = 0; i < N_COMMANDS && result == STATUS_OK; i++)
-        result = strbuf_appendf(&out, "  %-11s %s\n", commands[i].name, message(commands[i].summary));
+        result =
+            strbuf_appendf(&out, "  %-11s %s\n", commands[i].name, message(commands[i].summary));
     if (result == STATUS_OK) result = strbuf_append_c(&out, "\n");
     if (result == STATUS_OK)
         result = arguments_wrap(&out, str_of(message(MESSAGE_HELP_GLOBAL)), 0, 0, columns);
@@ -81,7 +82,8 @@ static status run_command(int argc, char *const *argv, const struct environment 
     const char *names[N_COMMANDS];
     for (size_t i = 0; i < N_COMMANDS; i++) {
         names[i] = commands[i].name;
-        if (!strcmp(argv[0], names[i])) return commands[i].run(argc - 1, argv + 1, environment, err);
+        if (!strcmp(argv[0], names[i]))
+            return commands[i].run(argc - 1, argv + 1, environment, err);
     }
     const char *suggestion = arguments_suggest(argv[0], names, N_COMMANDS);
     if (suggestion)
@@ -130,7 +132,8 @@ int main(int argc, char **argv)
         .xdg_state_home = getenv("XDG_STATE_HOME"),
         .xdg_config_home = getenv("XDG_CONFIG_HOME"),
     };
-    messages_set_language(messages_language(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")));
+    messages_set_language(
+        messages_language(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")));
     struct error err = {0};
     status result = run(argc, argv, &environment, &err);
     if (result == STATUS_OK) result = output_flush(&err);
