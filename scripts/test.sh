@@ -100,7 +100,10 @@ run_demo() { python3 scripts/check_demo.py; }
 scripts/ensure-packages.sh test
 mkdir -p "$logs"
 python=python3
-if wants python; then python=$(scripts/ensure-python.sh); fi
+if wants python; then
+    python=$(scripts/ensure-python.sh)
+    export TWLLM_CHAT_TEMPLATES=${TWLLM_CHAT_TEMPLATES:-$(scripts/ensure-templates.sh "$python")}
+fi
 echo "-- building"
 scripts/build.sh build
 
