@@ -238,11 +238,7 @@ static bool split_spaces(struct jinja *j, struct str s, int64_t count, bool from
     if (!jinja_strip(j, s, JINJA_NONE_VALUE, !from_right, from_right, &rest)) return false;
     s = jinja_text(rest);
     while (s.size) {
-        if (count-- == 0) { /* what remains is one piece, stripped on its far side too */
-            if (!jinja_strip(j, s, JINJA_NONE_VALUE, from_right, !from_right, &rest)) return false;
-            if (from_right) rest = jinja_string(s);
-            return jinja_builder_push(j, out, rest);
-        }
+        if (count-- == 0) return jinja_builder_push(j, out, jinja_string(s)); /* far side kept */
         size_t at = from_right ? s.size : 0;
         while (from_right ? at > 0 : at < s.size) { /* to the next white space */
             uint32_t code;

@@ -62,7 +62,7 @@ class Generator:
         return self.pick(
             lambda: f"({a()} {self.pick('+', '-', '*', '//', '%')} {a()})",
             # Not "-2 ** n": jinja2 folds -2 to a literal and then emits Python code in which ** binds tighter.
-            lambda: f"({self.pick('n', 'm', 'z', '2', '(xs|sum)')} ** {self.pick('0', '1', '2', '3', a())})",
+            lambda: f"({self.pick('n', 'm', 'z', '2', '(xs|sum)')} ** {self.pick('0', '1', '2', '3', '5', '40')})",
             lambda: f"-{a()}",
             lambda: f"{self.want(self.seq, depth - 1)}|{self.pick('length', 'count')}",
             lambda: f"{self.want(self.str, depth - 1)}.{self.pick('find', 'rfind', 'count', 'index')}({self.want(self.str, depth - 1)})",
