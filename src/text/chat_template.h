@@ -8,8 +8,9 @@
  * Python's repr of values, lazy filters and the scopes of names. What differs, always as an error:
  * integers outside 64 bits (those in the input can be printed), complex numbers, \N{...} escapes, the
  * tags block, extends, include, import and autoescape, and the filters filesizeformat, pprint, random,
- * urlize, wordwrap and xmlattr, and methods of escaped strings with arguments that are none. One known difference in value: jinja2 reads a literal "-2 ** n" as
- * -(2 ** n), because its constant folder emits Python text; here it is (-2) ** n, as for a variable.
+ * urlize, wordwrap and xmlattr, and methods of escaped strings with arguments that are no strings. One
+ * known difference in value: jinja2 reads a literal "-2 ** n" as -(2 ** n), because its constant folder
+ * emits Python text; here it is (-2) ** n, as for a variable.
  */
 #ifndef TEXT_CHAT_TEMPLATE_H
 #define TEXT_CHAT_TEMPLATE_H
