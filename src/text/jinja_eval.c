@@ -58,7 +58,7 @@ bool jinja_get_attribute(struct jinja *j, struct jinja_value v, struct str name,
     bool is_private = str_starts_with(name, STR("__")) && str_ends_with(name, STR("__"));
     if (v.type == JINJA_UNDEFINED && !is_private) return jinja_undefined_fail(j, v);
     bool found;
-    struct jinja_value attribute;
+    struct jinja_value attribute = {0};
     if (!own_attribute(j, v, name, &attribute, &found)) return false;
     if (found) {
         *out = attribute;
@@ -132,7 +132,7 @@ bool jinja_get_item(struct jinja *j, struct jinja_value v, struct jinja_value ke
     }
     if (key.type == JINJA_STRING) {
         bool found;
-        struct jinja_value attribute;
+        struct jinja_value attribute = {0};
         if (!own_attribute(j, v, jinja_text(key), &attribute, &found)) return false;
         if (found) {
             *out = attribute;
@@ -316,7 +316,7 @@ bool jinja_eval_arguments(struct jinja *j, struct jinja_env *env,
     *out = (struct jinja_arguments){0};
     if (!node) return true;
     struct jinja_builder positional = {0};
-    struct jinja_value v;
+    struct jinja_value v = {0};
     for (uint32_t i = 0; i < node->n_positional; i++)
         if (!jinja_eval(j, env, node->positional[i], &v) || !jinja_builder_push(j, &positional, v))
             return false;
@@ -366,7 +366,7 @@ bool jinja_call(struct jinja *j, struct jinja_value callee, const struct jinja_a
 static bool eval_chain(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                        struct jinja_value *out)
 {
-    struct jinja_value left, right;
+    struct jinja_value left = {0}, right = {0};
     if (!jinja_eval(j, env, n->a, &left)) return false;
     for (uint32_t i = 0; i < n->n_items; i++) {
         if (!jinja_eval(j, env, n->items[i], &right)) return false;
@@ -380,7 +380,7 @@ static bool eval_chain(struct jinja *j, struct jinja_env *env, const struct jinj
 static bool eval_concat(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                         struct jinja_value *out)
 {
-    struct jinja_value left, right;
+    struct jinja_value left = {0}, right = {0};
     if (!jinja_eval(j, env, n->a, &left) || !jinja_to_string(j, left, &left)) return false;
     for (uint32_t i = 0; i < n->n_items; i++) {
         if (!jinja_eval(j, env, n->items[i], &right) || !jinja_to_string(j, right, &right) ||
@@ -426,7 +426,7 @@ static bool compare(struct jinja *j, enum jinja_operator op, struct jinja_value 
 static bool eval_compare(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                          struct jinja_value *out)
 {
-    struct jinja_value left, right;
+    struct jinja_value left = {0}, right = {0};
     bool holds = true;
     if (!jinja_eval(j, env, n->a, &left)) return false;
     for (uint32_t i = 0; i < n->n_items && holds; i++) {
@@ -443,7 +443,7 @@ static bool eval_collection(struct jinja *j, struct jinja_env *env, const struct
                             struct jinja_value *out)
 {
     struct jinja_builder b = {0};
-    struct jinja_value v;
+    struct jinja_value v = {0};
     for (uint32_t i = 0; i < n->n_items; i++)
         if (!jinja_eval(j, env, n->items[i], &v) || !jinja_builder_push(j, &b, v)) return false;
     return jinja_builder_finish(j, &b, n->kind == NODE_LIST ? JINJA_LIST : JINJA_TUPLE, out);
@@ -454,7 +454,7 @@ static bool eval_dict(struct jinja *j, struct jinja_env *env, const struct jinja
 {
     struct jinja_dict *d = jinja_dict_new(j, n->n_items / 2);
     if (!d) return false;
-    struct jinja_value key, value;
+    struct jinja_value key = {0}, value = {0};
     for (uint32_t i = 0; i < n->n_items; i += 2)
         if (!jinja_eval(j, env, n->items[i], &key) ||
             !jinja_eval(j, env, n->items[i + 1], &value) || !jinja_dict_set(j, d, key, value))
@@ -466,7 +466,7 @@ static bool eval_dict(struct jinja *j, struct jinja_env *env, const struct jinja
 static bool eval_condition(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                            struct jinja_value *out)
 {
-    struct jinja_value test;
+    struct jinja_value test = {0};
     if (!jinja_eval(j, env, n->b, &test)) return false;
     bool holds = jinja_truth(j, test);
     if (j->failure) return false;
@@ -478,7 +478,7 @@ static bool eval_condition(struct jinja *j, struct jinja_env *env, const struct 
 static bool eval_item(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                       struct jinja_value *out)
 {
-    struct jinja_value v, key;
+    struct jinja_value v = {0}, key = {0};
     if (!jinja_eval(j, env, n->a, &v)) return false;
     if (n->b->kind != NODE_SLICE)
         return jinja_eval(j, env, n->b, &key) && jinja_get_item(j, v, key, out);
@@ -503,7 +503,7 @@ bool jinja_eval_filter(struct jinja *j, struct jinja_env *env, const struct jinj
 static bool eval_test(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                       struct jinja_value *out)
 {
-    struct jinja_value v;
+    struct jinja_value v = {0};
     struct jinja_arguments arguments;
     bool holds;
     if (!jinja_eval(j, env, n->a, &v) || !jinja_eval_arguments(j, env, n->arguments, &arguments))
@@ -518,7 +518,7 @@ static bool eval_test(struct jinja *j, struct jinja_env *env, const struct jinja
 static bool eval_call(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                       struct jinja_value *out)
 {
-    struct jinja_value callee;
+    struct jinja_value callee = {0};
     struct jinja_arguments arguments;
     if (!jinja_eval(j, env, n->a, &callee) ||
         !jinja_eval_arguments(j, env, n->arguments, &arguments))
@@ -539,7 +539,7 @@ static bool eval_name(struct jinja *j, struct jinja_env *env, const struct jinja
 static bool eval_node(struct jinja *j, struct jinja_env *env, const struct jinja_node *n,
                       struct jinja_value *out)
 {
-    struct jinja_value v;
+    struct jinja_value v = {0};
     switch (n->kind) {
     case NODE_TUPLE:
     case NODE_LIST:

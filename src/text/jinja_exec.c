@@ -1,6 +1,7 @@
 /* jinja_exec: statements, loops and macros. */
 #include "text/jinja.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum flow { FLOW_NEXT, FLOW_BREAK, FLOW_CONTINUE, FLOW_FAIL };
@@ -42,7 +43,8 @@ static void env_enter(struct jinja *j, const struct jinja_scope *scope, struct j
             env->slots[i] = (struct jinja_value){0};
         } else if (slot->load == LOAD_OUTER) {
             const struct jinja_env *outer = env->parent;
-            for (uint32_t h = slot->hops; h > 0; h--) outer = outer->parent;
+            for (uint32_t h = slot->hops; h > 0 && outer; h--) outer = outer->parent;
+            assert(outer); /* hops were counted when the template was compiled */
             env->slots[i] = outer->slots[slot->outer];
         }
     }
@@ -75,7 +77,8 @@ static bool assign_tuple(struct jinja *j, struct jinja_env *env, const struct ji
 
 static struct jinja_value *name_slot(struct jinja_env *env, const struct jinja_node *name)
 {
-    for (uint32_t h = name->hops; h > 0; h--) env = env->parent;
+    for (uint32_t h = name->hops; h > 0 && env; h--) env = env->parent;
+    assert(env); /* hops were counted when the template was compiled */
     return &env->slots[name->slot];
 }
 
@@ -240,7 +243,7 @@ static bool macro_new(struct jinja *j, const struct jinja_node *n, struct jinja_
 
 static enum flow exec_call_block(struct jinja *j, struct jinja_env *env, const struct jinja_node *n)
 {
-    struct jinja_value callee, out;
+    struct jinja_value callee = {0}, out = {0};
     struct jinja_arguments a;
     const struct jinja_node *call = n->a;
     if (!jinja_eval(j, env, call->a, &callee) || !jinja_eval_arguments(j, env, call->arguments, &a))
@@ -362,7 +365,7 @@ bool jinja_loop_method(struct jinja *j, struct jinja_loop *loop, bool is_cycle,
         *out = a->positional[loop->index0 % a->n_positional];
         return true;
     }
-    struct jinja_value now;
+    struct jinja_value now = {0};
     bool same = false;
     if (!jinja_make_list(j, JINJA_TUPLE, a->positional, a->n_positional, &now)) return false;
     if (loop->last_changed.type != JINJA_MISSING && !jinja_equal(j, loop->last_changed, now, &same))
@@ -382,7 +385,7 @@ static bool loop_filter_next(struct jinja *j, struct jinja_iterator *it, struct 
 {
     struct loop_filter *f = it->state;
     for (;;) {
-        struct jinja_value holds;
+        struct jinja_value holds = {0};
         if (!jinja_iterator_next(j, it->source, out, end)) return false;
         if (*end) return true;
         if (!assign(j, f->env, f->node->a, *out) || !jinja_eval(j, f->env, f->node->c, &holds))
@@ -417,7 +420,7 @@ static enum flow run_body(struct jinja *j, struct jinja_loop *loop, bool *ran)
     if (!env) return FLOW_FAIL;
     if (n->context) env->slots[n->slot] = (struct jinja_value){.type = JINJA_LOOP, .loop = loop};
     for (;;) {
-        struct jinja_value item;
+        struct jinja_value item = {0};
         bool end;
         j->line = n->line;
         if (!loop_next(j, loop, &item, &end)) return FLOW_FAIL;
@@ -449,7 +452,7 @@ static enum flow run_loop(struct jinja *j, const struct jinja_node *n, struct ji
 
 static enum flow exec_for(struct jinja *j, struct jinja_env *env, const struct jinja_node *n)
 {
-    struct jinja_value iterable;
+    struct jinja_value iterable = {0};
     if (!jinja_eval(j, env, n->b, &iterable)) return FLOW_FAIL;
     j->line = n->line;
     return run_loop(j, n, env, iterable, 0);
@@ -458,7 +461,7 @@ static enum flow exec_for(struct jinja *j, struct jinja_env *env, const struct j
 bool jinja_loop_call(struct jinja *j, struct jinja_loop *loop, const struct jinja_arguments *a,
                      struct jinja_value *out)
 {
-    struct jinja_value iterable;
+    struct jinja_value iterable = {0};
     if (!loop->node->flag)
         return jinja_fail(j, "The loop must have the 'recursive' marker to be called recursively.");
     if (!jinja_bind(j, "loop", a, (const char *const[]){"iterable"}, 1, &iterable)) return false;
@@ -480,7 +483,7 @@ bool jinja_loop_call(struct jinja *j, struct jinja_loop *loop, const struct jinj
 static enum flow exec_if(struct jinja *j, struct jinja_env *env, const struct jinja_node *n)
 {
     for (uint32_t i = 0; i < n->n_items; i += 2) {
-        struct jinja_value test;
+        struct jinja_value test = {0};
         if (!jinja_eval(j, env, n->items[i], &test)) return FLOW_FAIL;
         bool holds = jinja_truth(j, test);
         if (j->failure) return FLOW_FAIL;
@@ -503,7 +506,7 @@ static bool apply_filters(struct jinja *j, struct jinja_env *env, const struct j
 static enum flow exec_set_block(struct jinja *j, struct jinja_env *env, const struct jinja_node *n)
 {
     struct jinja_env *inner = env_open(j, n->scope, env);
-    struct jinja_value text;
+    struct jinja_value text = {0};
     if (!inner) return FLOW_FAIL;
     enum flow flow = capture(j, inner, n->body, exec, &text);
     if (flow != FLOW_NEXT) return flow;
@@ -515,7 +518,7 @@ static enum flow exec_filter_block(struct jinja *j, struct jinja_env *env,
                                    const struct jinja_node *n)
 {
     struct jinja_env *inner = env_open(j, n->scope, env);
-    struct jinja_value text;
+    struct jinja_value text = {0};
     if (!inner) return FLOW_FAIL;
     enum flow flow = capture(j, inner, n->body, exec, &text);
     if (flow != FLOW_NEXT) return flow;
@@ -527,7 +530,7 @@ static enum flow exec_with(struct jinja *j, struct jinja_env *env, const struct 
     struct jinja_env *inner = env_open(j, n->scope, env);
     if (!inner) return FLOW_FAIL;
     for (uint32_t i = 0; i < n->n_items; i += 2) {
-        struct jinja_value v;
+        struct jinja_value v = {0};
         if (!jinja_eval(j, env, n->items[i + 1], &v) || !assign(j, inner, n->items[i], v))
             return FLOW_FAIL;
     }
@@ -536,7 +539,7 @@ static enum flow exec_with(struct jinja *j, struct jinja_env *env, const struct 
 
 static enum flow exec_node(struct jinja *j, struct jinja_env *env, const struct jinja_node *n)
 {
-    struct jinja_value v;
+    struct jinja_value v = {0};
     switch (n->kind) {
     case NODE_DATA:
         return failed(jinja_write(j, jinja_text(n->constant)));

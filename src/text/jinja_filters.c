@@ -16,9 +16,9 @@ static bool flag(struct jinja *j, struct jinja_value v) { return given(v) && jin
 /* ---- keys: attribute paths and case ------------------------------------------------------------------- */
 
 struct getter {
+    struct jinja_value fallback; /* MISSING or NONE: none */
     struct jinja_value *parts;
     uint32_t n;
-    struct jinja_value fallback; /* MISSING or NONE: none */
     bool lower;
 };
 

@@ -161,8 +161,8 @@ static bool format_float(struct jinja *j, const struct spec *spec, double value,
         if ((as | 32) == 'g' && precision == 0) precision = 1;
         n = float_digits(value, as, precision, spec->alternate, digits, sizeof digits - 8);
         if (!type && !memchr(digits, '.', n) && !memchr(digits, 'e', n)) {
-            memcpy(digits + n, ".0", 2);
-            n += 2;
+            digits[n++] = '.';
+            digits[n++] = '0';
         }
     }
     if (spec->grouping) {
@@ -210,7 +210,7 @@ static bool percent_next(struct percent *p, struct jinja_value *out)
 static bool percent_number(struct percent *p, int64_t *out)
 {
     if (p->at < p->format.size && p->format.data[p->at] == '*') {
-        struct jinja_value v;
+        struct jinja_value v = {0};
         p->at++;
         if (!percent_next(p, &v)) return false;
         if (!jinja_is_integer(v)) return jinja_fail(p->j, "* wants int");
@@ -302,7 +302,7 @@ static bool percent_text(struct percent *p, struct spec *spec, struct jinja_valu
         return format_text(j, spec, (struct str){bytes, utf8_encode((uint32_t)code, bytes)},
                            &p->out);
     }
-    struct jinja_value text;
+    struct jinja_value text = {0};
     if (spec->type == 's') {
         if (!jinja_to_string(j, v, &text)) return false;
     } else {
@@ -457,7 +457,7 @@ static bool format_value(struct jinja *j, struct jinja_value v, struct str text,
 {
     struct spec spec;
     if (text.size == 0) {
-        struct jinja_value s;
+        struct jinja_value s = {0};
         return jinja_to_string(j, v, &s) && jinja_append(j, out, jinja_text(s));
     }
     if (!parse_spec(j, text, &spec)) return false;
@@ -592,7 +592,7 @@ static bool format_field(struct formatter *f, struct str format, size_t *at, str
     if (end >= format.size) return jinja_fail(j, "expected '}' before end of string");
     *at = end + 1;
     size_t name_end = bang < colon ? bang : colon < end ? colon : end;
-    struct jinja_value v;
+    struct jinja_value v = {0};
     if (!field_value(f, str_slice(format, start, name_end), &v)) return false;
     if (bang != SIZE_MAX) {
         char conversion = bang + 1 < end ? format.data[bang + 1] : 0;

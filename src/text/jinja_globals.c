@@ -76,8 +76,8 @@ static bool global_dict(struct jinja *j, const struct jinja_arguments *a, struct
 static bool global_namespace(struct jinja *j, const struct jinja_arguments *a,
                              struct jinja_value *out)
 {
-    struct jinja_dict *d;
-    if (!make_dict(j, "namespace", a, &d)) return false;
+    struct jinja_dict *d = NULL;
+    if (!make_dict(j, "namespace", a, &d) || !d) return false;
     for (uint32_t i = 0; i < d->n; i++) {
         struct jinja_value key = d->entries[i].key;
         if (key.type == JINJA_STRING && key.size && key.bytes[0] == '_')
@@ -142,9 +142,9 @@ static const struct {
 
 bool jinja_global_find(struct str name, struct jinja_value *out)
 {
-    for (uint8_t i = 0; i < sizeof globals / sizeof *globals; i++) {
+    for (size_t i = 0; i < sizeof globals / sizeof *globals; i++) {
         if (!str_equal_c(name, globals[i].name)) continue;
-        *out = (struct jinja_value){.type = JINJA_FUNCTION, .detail = i};
+        *out = (struct jinja_value){.type = JINJA_FUNCTION, .detail = (uint8_t)i};
         return true;
     }
     return false;

@@ -146,17 +146,17 @@ bool jinja_to_list(struct jinja *j, struct jinja_value v, struct jinja_list **ou
         *out = v.list; /* lists never change */
         return true;
     }
-    struct jinja_iterator *it;
+    struct jinja_iterator *it = NULL;
     struct jinja_builder b = {0};
-    if (!jinja_iterate(j, v, &it)) return false;
+    if (!jinja_iterate(j, v, &it) || !it) return false;
     for (;;) {
-        struct jinja_value item;
-        bool end;
+        struct jinja_value item = {0};
+        bool end = false;
         if (!jinja_iterator_next(j, it, &item, &end)) return false;
         if (end) break;
         if (!jinja_builder_push(j, &b, item)) return false;
     }
-    struct jinja_value list;
+    struct jinja_value list = {0};
     if (!jinja_builder_finish(j, &b, JINJA_LIST, &list)) return false;
     *out = list.list;
     return true;

@@ -47,7 +47,7 @@ static bool from_object(struct jinja *j, const struct json *v, struct jinja_valu
     struct jinja_dict *d = jinja_dict_new(j, v->n_items);
     if (!d) return false;
     for (uint32_t i = 0; i < v->n_items; i++) {
-        struct jinja_value item;
+        struct jinja_value item = {0};
         if (!jinja_from_json(j, &v->items[i], &item) ||
             !jinja_dict_set(j, d, jinja_string(v->items[i].key), item))
             return false;
@@ -218,7 +218,7 @@ static bool set_indent(struct writer *w, struct jinja_value v)
         return true;
     }
     int64_t n;
-    struct jinja_value spaces;
+    struct jinja_value spaces = {0};
     if (!jinja_want_int(j, "tojson", v, &n)) return false;
     if (n > 1024)
         return jinja_fail_with(j, STATUS_LIMIT, "tojson: an indentation of %lld is too wide",

@@ -57,6 +57,7 @@ static int shortest_digits(double value, char *digits, int *exponent)
         if (strtod(text, NULL) == value) break; /* same locale on both ways */
     }
     jinja_float_digits(value, n, digits, exponent);
+    /* jinja_float_digits has written n digits. NOLINTNEXTLINE(clang-analyzer-core.*) */
     while (n > 1 && digits[n - 1] == '0') n--;
     digits[n] = '\0';
     return n;
