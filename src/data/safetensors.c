@@ -86,7 +86,8 @@ static status read_shape(const struct json *info, struct str name, const char *p
     for (int i = tensor->n_dims - 1; i >= 0; i--) {
         tensor->shape[i] = dims[i];
         tensor->stride[i] = stride;
-        if (dims[i] > 0) stride *= dims[i]; /* an empty tensor keeps finite strides */
+        /* Of an empty tensor only the product is bounded: dimensions behind a 0 can be anything. */
+        if (count > 0) stride *= dims[i];
     }
     return STATUS_OK;
 }
