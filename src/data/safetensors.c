@@ -226,7 +226,8 @@ static status add_tensors(struct safetensors *st, const struct json *header, str
     if (result == STATUS_OK) result = check_spans(spans, count, shard, err);
     free(spans);
     TRY(result);
-    qsort(st->entries + st->n_entries, count, sizeof *st->entries, entry_compare_position);
+    if (count) /* with none there may be no array */
+        qsort(st->entries + st->n_entries, count, sizeof *st->entries, entry_compare_position);
     st->n_entries += count;
     st->total_bytes += shard->data_size;
     return STATUS_OK;
