@@ -59,8 +59,8 @@ def test_published_templates(probe, monkeypatch):
     if not templates:
         pytest.skip(f"no published templates at {PUBLISHED} (set TWLLM_CHAT_TEMPLATES)")
     if len(templates) > 40:  # the whole set of scripts/ensure-templates.sh
-        for family in ("Llama-3.1", "Llama-3.2", "Llama-3.3", "Hermes-2-Pro-Llama-3", "Hermes-3-Llama-3.1", "Mistral",
-                       "DeepSeek-R1-Distill-Llama"):
+        for family in ("Llama3-Instruct", "Llama-3.1", "Llama-3.2", "Llama-3.3", "ChatML", "Hermes-2-Pro-Llama-3",
+                       "Hermes-3-Llama-3.1", "Mistral-7B-Instruct", "DeepSeek-R1-Distill-Llama"):
             assert any(family in name for name, _ in templates), f"no template of {family} among those compared"
     for name, template in templates:
         compare(probe("probe_chat_template"), monkeypatch, name, template, 60)
