@@ -94,6 +94,20 @@ static double round_decimal(double x, int64_t digits)
     return copysign(whole, x);
 }
 
+/* round(i, digits): half to even. What is rounded up may not fit in 64 bits, so more are used. */
+static bool round_integer(struct jinja *j, int64_t i, int64_t digits, struct jinja_value *out)
+{
+    __extension__ typedef __int128 wide;
+    wide unit = 1;
+    for (int64_t k = digits < -20 ? -20 : digits; k < 0; k++) unit *= 10;
+    wide rest = (i % unit + unit) % unit, low = i - rest;
+    if (rest * 2 > unit || (rest * 2 == unit && low / unit % 2 != 0)) low += unit;
+    if (low < INT64_MIN || low > INT64_MAX)
+        return jinja_fail(j, "an integer does not fit in 64 bits");
+    *out = jinja_int((int64_t)low);
+    return true;
+}
+
 static bool filter_round(struct jinja *j, struct jinja_value v, const struct jinja_arguments *a,
                          struct jinja_value *out)
 {
@@ -112,15 +126,7 @@ static bool filter_round(struct jinja *j, struct jinja_value v, const struct jin
         *out = jinja_float(round_decimal(v.real, digits));
         return true;
     }
-    if (common) {
-        int64_t i = jinja_integer(v), unit = 1;
-        for (int64_t k = digits; k < 0 && unit < INT64_MAX / 10; k++) unit *= 10;
-        if (digits < -18) unit = INT64_MAX;
-        int64_t rest = ((i % unit) + unit) % unit, low = i - rest;
-        bool up = rest > unit - rest || (rest == unit - rest && rest && (low / unit) % 2 != 0);
-        *out = jinja_int(digits < -18 ? 0 : up ? low + unit : low);
-        return true;
-    }
+    if (common) return round_integer(j, jinja_integer(v), digits, out);
     double scale = pow(10, (double)digits), x = jinja_to_double(v) * scale;
     if (!isfinite(x)) return jinja_fail(j, "cannot convert float infinity or NaN to integer");
     *out = jinja_float(((ceiling ? ceil(x) : floor(x)) + 0.0) / scale); /* an int has no -0 */

@@ -4,6 +4,7 @@ random templates render the same text, or both fail.
 Not compared: texts that hold a machine address in Python (a printed generator, method or macro), and cases where ours
 refuses what it documents as outside its range (integers beyond 64 bits, complex numbers)."""
 import copy
+import random
 import re
 import signal
 
@@ -81,3 +82,10 @@ def test_templates(probe):
     different, n_texts, n_skipped = compare(probe("probe_chat_template"), sources)
     assert not different, f"{len(different)} differ:\n" + "\n".join(different[:5])
     assert n_texts > TEMPLATES / 8 and n_skipped < TEMPLATES / 10
+
+
+def test_rounding_of_integers(probe):
+    rng = random.Random(3)
+    numbers = [2**63 - 1, -(2**63) + 1, 0, 5, 15, 25, -5, -15, 9 * 10**18, -9 * 10**18, 5 * 10**18, -5 * 10**18]
+    numbers += [rng.randrange(-(2**63) + 1, 2**63) for _ in range(500)] + [rng.randrange(-1000, 1000) for _ in range(300)]
+    compare(probe("probe_chat_template"), ["{{ (%d)|round(%d) }}" % (n, rng.randrange(-22, 3)) for n in numbers for _ in range(3)])
