@@ -88,4 +88,6 @@ def test_rounding_of_integers(probe):
     rng = random.Random(3)
     numbers = [2**63 - 1, -(2**63) + 1, 0, 5, 15, 25, -5, -15, 9 * 10**18, -9 * 10**18, 5 * 10**18, -5 * 10**18]
     numbers += [rng.randrange(-(2**63) + 1, 2**63) for _ in range(500)] + [rng.randrange(-1000, 1000) for _ in range(300)]
-    compare(probe("probe_chat_template"), ["{{ (%d)|round(%d) }}" % (n, rng.randrange(-22, 3)) for n in numbers for _ in range(3)])
+    sources = ["{{ (%d)|round(%d) }}" % (n, rng.randrange(-22, 3)) for n in numbers for _ in range(3)]
+    different, n_texts, _ = compare(probe("probe_chat_template"), sources)
+    assert not different and n_texts > len(sources) * 0.9, different[:5]
