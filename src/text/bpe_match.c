@@ -233,12 +233,13 @@ static inline bool cut_is_viable(const struct bpe_workspace *w, size_t at)
     return w->viable[at / 64] >> (at % 64) & 1;
 }
 
-/* Encodes s[0, size) until its end or until a place where no token begins; returns how far it came, or
- * SIZE_MAX when that is for the heap to do: an opaque token, or a search that takes too long. */
+/* Encodes s[from, size) until its end or until a place where no token begins; returns how far it came, or
+ * SIZE_MAX when that is for the heap to do: an opaque token, or a search that takes too long. Cuts it finds
+ * impossible lie before what it returns. */
 static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigned char *s,
-                     size_t size, token_id first, struct token_list *out)
+                     size_t from, size_t size, token_id first, struct token_list *out)
 {
-    size_t at = 0, floor = out->count, budget = size * 8 + 64;
+    size_t at = from, floor = out->count, budget = (size - from) * 8 + 64;
     token_id token = first, ignored;
     while (token != TOKEN_NONE) {
         token_id last = out->count > floor ? out->ids[out->count - 1] : TOKEN_NONE;
@@ -291,16 +292,16 @@ status bpe_match_encode(const struct bpe *b, struct bpe_workspace *w, struct str
         return STATUS_OK;
     }
     bool after_unknown = false;
+    TRY(prepare_viable(
+        w, piece.size)); /* once: a piece may have very many characters without a token */
     for (size_t at = 0; at < piece.size;) {
         if (token != TOKEN_NONE) {
             after_unknown = false;
-            TRY(prepare_viable(w, piece.size - at));
-            size_t done = search(b, w, s + at, piece.size - at, token, out);
-            if (done == SIZE_MAX) {
+            at = search(b, w, s, at, piece.size, token, out);
+            if (at == SIZE_MAX) {
                 out->count = before;
                 return bpe_heap_encode(b, w, piece, out);
             }
-            at += done;
         } else {
             at += emit_fallback(b, str_slice(piece, at, piece.size), out, &after_unknown);
         }

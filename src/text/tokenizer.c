@@ -53,19 +53,58 @@ status tokenizer_add_token(struct tokenizer *t, token_id id, struct str text, un
     return STATUS_OK;
 }
 
-status tokenizer_finish_added(struct tokenizer *t, const char *source, struct error *err)
+/* A normalized token is looked for in normalised text, and stands for its own normalised text. */
+static status normalised_text(const struct tokenizer *t, token_id id, struct strbuf *marked,
+                              struct str *out)
 {
+    *out = t->tokens[id];
+    if (t->marks != TOKENIZER_MARKS_NORMALIZED || !(t->flags[id] & ADDED_TOKEN_NORMALIZED))
+        return STATUS_OK;
+    strbuf_clear(marked);
+    TRY(metaspace_append(marked, *out, t->prefix == TOKENIZER_PREFIX_ALWAYS));
+    *out = strbuf_view(marked);
+    return STATUS_OK;
+}
+
+static status fill_bytes(struct tokenizer *t, struct strbuf *marked)
+{
+    t->bytes = t->tokens;
+    if (t->marks == TOKENIZER_MARKS_NONE) return STATUS_OK;
+    t->bytes = ARENA_ARRAY(&t->arena, struct str, (size_t)t->n_ids + 1);
+    if (!t->bytes) return STATUS_NO_MEMORY;
     for (token_id id = 0; id < t->n_ids; id++) {
-        unsigned flags = t->flags[id];
-        if (!(flags & ADDED_TOKEN)) continue;
-        bool normalized = flags & ADDED_TOKEN_NORMALIZED;
-        status result = added_tokens_insert(normalized ? &t->normalized : &t->raw, t->tokens[id],
-                                            id, flags & ADDED_TOKEN_SPECIAL);
-        if (result != STATUS_OK)
-            return error_set(err, result, "%s: added token %d: %s", source, id,
-                             status_text(result));
+        struct str text;
+        TRY(normalised_text(t, id, marked, &text));
+        if (!text.size) continue;
+        char *bytes = arena_alloc_aligned(&t->arena, text.size, 1);
+        if (!bytes) return STATUS_NO_MEMORY;
+        t->bytes[id] = (struct str){bytes, metaspace_bytes(text, bytes)};
     }
     return STATUS_OK;
+}
+
+static status insert_added(struct tokenizer *t, token_id id, struct strbuf *marked)
+{
+    struct str text;
+    unsigned flags = t->flags[id];
+    TRY(normalised_text(t, id, marked, &text));
+    struct added_tokens *set = flags & ADDED_TOKEN_NORMALIZED ? &t->normalized : &t->raw;
+    return added_tokens_insert(set, text, id, flags & ADDED_TOKEN_SPECIAL);
+}
+
+status tokenizer_finish(struct tokenizer *t, const char *source, struct error *err)
+{
+    struct strbuf marked = {0};
+    status result = fill_bytes(t, &marked);
+    if (result != STATUS_OK) error_set(err, result, "%s: no memory for the tokens' bytes", source);
+    for (token_id id = 0; id < t->n_ids && result == STATUS_OK; id++) {
+        if (!(t->flags[id] & ADDED_TOKEN)) continue;
+        result = insert_added(t, id, &marked);
+        if (result != STATUS_OK)
+            error_set(err, result, "%s: added token %d: %s", source, id, status_text(result));
+    }
+    strbuf_deinit(&marked);
+    return result;
 }
 
 static status create(struct tokenizer **out, struct error *err)
@@ -97,7 +136,7 @@ status tokenizer_open_json(struct tokenizer **out, struct str tokenizer_json,
     TRY_GOTO(tokenizer_json_load(t, tokenizer_json, source, err));
     if (tokenizer_config_json.size)
         TRY_GOTO(tokenizer_config_load(t, tokenizer_config_json, "tokenizer_config.json", err));
-    TRY_GOTO(tokenizer_finish_added(t, source, err));
+    TRY_GOTO(tokenizer_finish(t, source, err));
     *out = t;
     return STATUS_OK;
 fail:
@@ -140,7 +179,7 @@ static status load_files(struct tokenizer *t, const char *vocabulary, struct str
         TRY_GOTO(tokenizer_tiktoken_load(t, strbuf_view(&text), vocabulary, err));
     TRY_GOTO(load_neighbours(t, folder, err));
     if (!json) TRY_GOTO(tokenizer_tiktoken_add_specials(t, vocabulary, err));
-    TRY_GOTO(tokenizer_finish_added(t, vocabulary, err));
+    TRY_GOTO(tokenizer_finish(t, vocabulary, err));
 fail:
     strbuf_deinit(&text);
     return result;
@@ -214,7 +253,13 @@ static token_id find_added(const struct added_tokens *set, struct str text)
 token_id tokenizer_find(const struct tokenizer *t, struct str text)
 {
     token_id id = find_added(&t->raw, text);
-    if (id == TOKEN_NONE) id = find_added(&t->normalized, text);
+    if (t->marks ==
+        TOKENIZER_MARKS_NORMALIZED) { /* the set holds other texts than the tokens' own */
+        for (token_id k = 0; k < t->n_ids && id == TOKEN_NONE; k++)
+            if (t->flags[k] & ADDED_TOKEN_NORMALIZED && str_equal(t->tokens[k], text)) id = k;
+    } else if (id == TOKEN_NONE) {
+        id = find_added(&t->normalized, text);
+    }
     return id == TOKEN_NONE ? bpe_find_token(t->bpe, text) : id;
 }
 
@@ -225,8 +270,8 @@ bool tokenizer_is_special(const struct tokenizer *t, token_id id)
 
 struct str tokenizer_token_bytes(const struct tokenizer *t, token_id id)
 {
-    if (id < 0 || id >= t->n_ids || !t->tokens[id].size) return (struct str){"", 0};
-    return t->tokens[id];
+    if (id < 0 || id >= t->n_ids || !t->bytes[id].size) return (struct str){"", 0};
+    return t->bytes[id];
 }
 
 struct str tokenizer_chat_template(const struct tokenizer *t, const char *name)
@@ -240,12 +285,21 @@ struct encoding {
     const struct tokenizer *tokenizer;
     struct bpe_workspace *workspace;
     struct token_list *out;
+    struct str text;      /* all of it */
+    struct strbuf marked; /* a stretch of it with marks for spaces */
     bool specials;
 };
 
 static status encode_ordinary(struct encoding *e, struct str text)
 {
     const struct tokenizer *t = e->tokenizer;
+    if (t->marks == TOKENIZER_MARKS_PRETOKENIZED) {
+        bool prefix = t->prefix == TOKENIZER_PREFIX_ALWAYS ||
+                      (t->prefix == TOKENIZER_PREFIX_FIRST && text.data == e->text.data);
+        strbuf_clear(&e->marked);
+        TRY(metaspace_append(&e->marked, text, prefix && !metaspace_begins(text)));
+        text = strbuf_view(&e->marked);
+    }
     for (size_t at = 0; at < text.size;) {
         size_t end = pretokenizer_next(t->pretokenizer, text, at);
         TRY(bpe_encode(t->bpe, e->workspace, text, at, end, e->out));
@@ -259,6 +313,11 @@ static status encode_between_raw(struct encoding *e, struct str text)
     struct added_tokens_cursor cursor = {0};
     token_id id;
     struct str stretch;
+    if (e->tokenizer->marks == TOKENIZER_MARKS_NORMALIZED) {
+        strbuf_clear(&e->marked);
+        TRY(metaspace_append(&e->marked, text, e->tokenizer->prefix == TOKENIZER_PREFIX_ALWAYS));
+        text = strbuf_view(&e->marked);
+    }
     while (added_tokens_next(&e->tokenizer->normalized, e->tokenizer->flags, e->specials, text,
                              &cursor, &id, &stretch))
         TRY(id == TOKEN_NONE ? encode_ordinary(e, stretch) : token_list_append(e->out, id));
@@ -281,7 +340,7 @@ status tokenizer_encode(const struct tokenizer *t, struct str text,
                         struct error *err)
 {
     size_t before = out->count;
-    struct encoding e = {.tokenizer = t, .out = out};
+    struct encoding e = {.tokenizer = t, .out = out, .text = text};
     e.specials = options.special == TOKENIZER_SPECIAL_PARSED;
     status result = bpe_workspace_acquire(t->bpe, &e.workspace);
     if (result != STATUS_OK)
@@ -295,9 +354,11 @@ status tokenizer_encode(const struct tokenizer *t, struct str text,
         memmove(out->ids + before, out->ids + before + 1, (out->count - before) * sizeof *out->ids);
     }
     bpe_workspace_release(t->bpe, e.workspace);
+    strbuf_deinit(&e.marked);
     return STATUS_OK;
 fail:
     out->count = before;
+    strbuf_deinit(&e.marked);
     bpe_workspace_release(t->bpe, e.workspace);
     return error_set(err, result, "tokenizing %zu bytes: %s", text.size, status_text(result));
 }
@@ -320,6 +381,10 @@ status tokenizer_decode(const struct tokenizer *t, const token_id *ids, size_t c
         out->size = before;
         if (out->data) out->data[before] = '\0';
         return result;
+    }
+    if (t->strips_prefix && out->size > before && out->data[before] == ' ') {
+        memmove(out->data + before, out->data + before + 1, out->size - before); /* with its NUL */
+        out->size--;
     }
     return STATUS_OK;
 }

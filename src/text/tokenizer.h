@@ -1,4 +1,5 @@
-/* tokenizer: text to token ids and back, for byte-level BPE of the Llama-3 kind.
+/* tokenizer: text to token ids and back, for byte-level BPE of the Llama-3 kind and for BPE of the Llama-2 and
+ * Mistral kind ("▁" for spaces, tokens <0x00> to <0xFF> for characters the vocabulary lacks).
  *
  * Read from a Hugging Face folder (tokenizer.json with tokenizer_config.json, special_tokens_map.json
  * and added tokens) or from Meta's tokenizer.model (tiktoken form). Immutable after loading; every
@@ -36,7 +37,7 @@ token_id tokenizer_pad(const struct tokenizer *);
 /* The id of a token given by its text ("<|eot_id|>"), or TOKEN_NONE. */
 token_id tokenizer_find(const struct tokenizer *, struct str text);
 bool tokenizer_is_special(const struct tokenizer *, token_id);
-/* The bytes a token stands for (a special token: its text); {"",0} for an unused id. */
+/* The bytes a token stands for inside a text (a special token: its text); {"",0} for an unused id. */
 struct str tokenizer_token_bytes(const struct tokenizer *, token_id);
 /* Whether the checkpoint's post-processor puts BOS in front, EOS behind. */
 bool tokenizer_adds_bos(const struct tokenizer *);
@@ -72,7 +73,9 @@ status tokenizer_encode(const struct tokenizer *, struct str text, struct tokeni
                         struct token_list *out, struct error *err);
 
 /* Appends the exact bytes of the tokens (which may cut characters). With skip_special, special tokens
- * contribute nothing. Ids outside the vocabulary: STATUS_INVALID. */
+ * contribute nothing. The ids are a whole text: where encoding puts a space in front of every text (Llama
+ * 2), the one in front is taken away again; text that continues another is its tokens' bytes, with that
+ * space. Ids outside the vocabulary: STATUS_INVALID. */
 status tokenizer_decode(const struct tokenizer *, const token_id *ids, size_t count,
                         bool skip_special, struct strbuf *out, struct error *err);
 

@@ -10,6 +10,8 @@
 
 enum { MAX_PROBES = 4096 };
 
+#define MARK "\xE2\x96\x81" /* U+2581, a space in the vocabularies of SentencePiece */
+
 /* What one load needs besides the tokenizer. */
 struct loader {
     struct tokenizer *t;
@@ -102,7 +104,13 @@ static status add_vocabulary_token(struct loader *l, struct str key, token_id id
     l->keys[id] = key;
     char *bytes = arena_alloc_aligned(&t->arena, key.size, 1);
     if (!bytes) return fail(l, STATUS_NO_MEMORY, "no memory for the vocabulary");
-    size_t size = key_to_bytes(l, key, bytes);
+    size_t size = SIZE_MAX;
+    if (t->marks == TOKENIZER_MARKS_NONE) {
+        size = key_to_bytes(l, key, bytes);
+    } else {
+        memcpy(bytes, key.data, key.size);
+        size = key.size;
+    }
     if (size == SIZE_MAX) { /* no text can come to this token through BPE */
         memcpy(bytes, key.data, key.size);
         t->tokens[id] = (struct str){bytes, key.size};
@@ -213,6 +221,36 @@ static status refuse_model_options(struct loader *l, const struct json *model)
     return STATUS_OK;
 }
 
+/* What becomes of characters that are no token: their bytes' tokens, or the unknown token. */
+static status read_unknown(struct loader *l, const struct json *model, struct bpe_source *bpe,
+                           token_id fallback[256])
+{
+    bool byte_fallback = false;
+    TRY(json_member_bool(model, "byte_fallback", false, l->source, &byte_fallback, l->err));
+    TRY(json_member_bool(model, "fuse_unk", false, l->source, &bpe->fuse_unknown, l->err));
+    const struct json *unknown = json_get(model, "unk_token");
+    struct str text;
+    if (!absent(unknown)) {
+        if (!json_str(unknown, &text))
+            return fail(l, STATUS_FORMAT, "model.unk_token is not a string");
+        bpe->unknown = find_key(l, text);
+        if (bpe->unknown == TOKEN_NONE)
+            return fail(l, STATUS_FORMAT, "model.unk_token \"%.*s\" is not in the vocabulary",
+                        SHOWN(text));
+    }
+    if (!byte_fallback) return STATUS_OK;
+    for (int byte = 0; byte < 256; byte++) {
+        char name[8];
+        snprintf(name, sizeof name, "<0x%02X>", (unsigned)byte);
+        fallback[byte] = find_key(l, str_of(name));
+        if (fallback[byte] == TOKEN_NONE)
+            return fail(l, STATUS_UNSUPPORTED,
+                        "model.byte_fallback: \"%s\" is not in the vocabulary", name);
+    }
+    bpe->byte_fallback = fallback;
+    return STATUS_OK;
+}
+
 static status read_model(struct loader *l)
 {
     const struct json *model = json_get(l->root, "model");
@@ -226,6 +264,11 @@ static status read_model(struct loader *l)
     TRY(json_member_bool(model, "ignore_merges", false, l->source, &bpe.whole_piece_wins, l->err));
     TRY(read_vocabulary(l, json_get(model, "vocab")));
     TRY(read_merges(l, json_get(model, "merges"), &bpe));
+    token_id fallback[256];
+    if (l->t->marks != TOKENIZER_MARKS_NONE) {
+        bpe.alphabet = BPE_CHARACTERS;
+        TRY(read_unknown(l, model, &bpe, fallback));
+    }
     bpe.tokens = l->t->bpe_tokens;
     bpe.n_tokens = l->t->n_ids;
     status result = bpe_create(&l->t->bpe, &bpe, l->err);
@@ -264,14 +307,58 @@ static status read_byte_level(struct loader *l, const struct json *stage, bool *
     return STATUS_OK;
 }
 
-/* Accepted: ByteLevel with its own regex; Split then ByteLevel without it. */
+static bool is_string(const struct json *value, const char *text)
+{
+    struct str s;
+    return json_str(value, &s) && str_equal_c(s, text);
+}
+
+static status read_metaspace(struct loader *l, const struct json *stage)
+{
+    static const char *const schemes[] = {"never", "first", "always"};
+    bool split = true, add_prefix_space = true;
+    TRY(json_member_bool(stage, "split", true, l->source, &split, l->err));
+    if (split)
+        return fail(l, STATUS_UNSUPPORTED, "pre_tokenizer Metaspace: split true is not supported");
+    if (!is_string(json_get(stage, "replacement"), MARK))
+        return fail(l, STATUS_UNSUPPORTED,
+                    "pre_tokenizer Metaspace: replacement is not \"" MARK "\"");
+    TRY(json_member_bool(stage, "add_prefix_space", true, l->source, &add_prefix_space, l->err));
+    const struct json *scheme = json_get(stage, "prepend_scheme");
+    l->t->prefix = TOKENIZER_PREFIX_ALWAYS;
+    for (int i = 0; !absent(scheme); i++) {
+        if (i == 3)
+            return fail(l, STATUS_UNSUPPORTED,
+                        "pre_tokenizer Metaspace: prepend_scheme is not first, always or never");
+        l->t->prefix = (enum tokenizer_prefix)i;
+        if (is_string(scheme, schemes[i])) break;
+    }
+    if (!add_prefix_space && l->t->prefix != TOKENIZER_PREFIX_NEVER)
+        return fail(l, STATUS_FORMAT,
+                    "pre_tokenizer Metaspace: add_prefix_space false contradicts prepend_scheme");
+    l->t->marks = TOKENIZER_MARKS_PRETOKENIZED;
+    l->t->pretokenizer = PRETOKENIZER_NONE;
+    return STATUS_OK;
+}
+
+/* Accepted: ByteLevel with its own regex; Split then ByteLevel without it; Metaspace alone; nothing behind
+ * a normalizer that marks spaces. */
 static status read_pre_tokenizer(struct loader *l)
 {
     const struct json *pre = json_get(l->root, "pre_tokenizer"), *stages = pre;
     uint32_t n = 1;
+    if (l->t->marks == TOKENIZER_MARKS_NORMALIZED) {
+        l->t->pretokenizer = PRETOKENIZER_NONE;
+        if (absent(pre)) return STATUS_OK;
+        return fail(
+            l, STATUS_UNSUPPORTED,
+            "pre_tokenizer \"%.*s\" behind a normalizer that replaces spaces is not supported",
+            SHOWN(type_of(pre)));
+    }
     if (absent(pre))
         return fail(l, STATUS_UNSUPPORTED,
-                    "pre_tokenizer is missing: only byte-level BPE is supported");
+                    "pre_tokenizer is missing, and no normalizer replaces spaces by \"" MARK "\"");
+    if (str_equal_c(type_of(pre), "Metaspace")) return read_metaspace(l, pre);
     if (str_equal_c(type_of(pre), "Sequence")) {
         const struct json *list = json_get(pre, "pretokenizers");
         if (!json_is(list, JSON_ARRAY))
@@ -303,22 +390,81 @@ static status read_pre_tokenizer(struct loader *l)
     return STATUS_OK;
 }
 
+static status check_replace(struct loader *l, const struct json *stage, const char *where,
+                            const char *from, const char *to)
+{
+    if (is_string(json_get(json_get(stage, "pattern"), "String"), from) &&
+        is_string(json_get(stage, "content"), to))
+        return STATUS_OK;
+    return fail(l, STATUS_UNSUPPORTED, "%s Replace: only the string \"%s\" by \"%s\" is supported",
+                where, from, to);
+}
+
+/* Accepted: Replace " " by the mark, alone or behind Prepend of a mark. */
 static status read_normalizer(struct loader *l)
 {
     const struct json *normalizer = json_get(l->root, "normalizer");
     if (absent(normalizer)) return STATUS_OK;
-    struct str type = type_of(normalizer);
-    const struct json *list = json_get(normalizer, "normalizers");
-    if (str_equal_c(type, "Sequence") && json_is(list, JSON_ARRAY)) {
-        if (list->n_items == 0) return STATUS_OK;
-        type = type_of(&list->items[0]);
+    const struct json *stages = normalizer, *list = json_get(normalizer, "normalizers");
+    uint32_t n = 1;
+    if (str_equal_c(type_of(normalizer), "Sequence")) {
+        if (!json_is(list, JSON_ARRAY))
+            return fail(l, STATUS_FORMAT, "normalizer.normalizers is not an array");
+        stages = list->items;
+        n = list->n_items;
     }
-    return fail(l, STATUS_UNSUPPORTED, "normalizer \"%.*s\" is not supported", SHOWN(type));
+    for (uint32_t i = 0; i < n; i++) {
+        struct str type = type_of(&stages[i]);
+        if (str_equal_c(type, "Prepend") && i == 0 && n == 2) {
+            if (!is_string(json_get(&stages[i], "prepend"), MARK))
+                return fail(l, STATUS_UNSUPPORTED,
+                            "normalizer Prepend: prepend is not \"" MARK "\"");
+            l->t->prefix = TOKENIZER_PREFIX_ALWAYS;
+        } else if (str_equal_c(type, "Replace") && i + 1 == n) {
+            TRY(check_replace(l, &stages[i], "normalizer", " ", MARK));
+            l->t->marks = TOKENIZER_MARKS_NORMALIZED;
+        } else {
+            return fail(
+                l, STATUS_UNSUPPORTED, "normalizer \"%.*s\" is not supported%s", SHOWN(type),
+                str_equal_c(type, "Prepend") || str_equal_c(type, "Replace") ? " there" : "");
+        }
+    }
+    return STATUS_OK;
+}
+
+/* The decoder that goes with marks: Replace, ByteFallback, Fuse and perhaps Strip of one leading space. */
+static status read_marks_decoder(struct loader *l, const struct json *decoder)
+{
+    static const char *const order[] = {"Replace", "ByteFallback", "Fuse", "Strip"};
+    const struct json *list = json_get(decoder, "decoders");
+    if (!str_equal_c(type_of(decoder), "Sequence") || !json_is(list, JSON_ARRAY) ||
+        list->n_items < 3)
+        return fail(l, STATUS_UNSUPPORTED,
+                    "decoder is not a Sequence of Replace, ByteFallback, Fuse and perhaps Strip");
+    for (uint32_t i = 0; i < list->n_items; i++) {
+        struct str type = type_of(&list->items[i]);
+        if (i > 3 || !str_equal_c(type, order[i]))
+            return fail(l, STATUS_UNSUPPORTED,
+                        "decoder.decoders[%u] \"%.*s\" is not supported there%s%s", i, SHOWN(type),
+                        i > 3 ? "" : "; expected ", i > 3 ? "" : order[i]);
+    }
+    TRY(check_replace(l, &list->items[0], "decoder", MARK, " "));
+    if (list->n_items < 4) return STATUS_OK;
+    const struct json *strip = &list->items[3];
+    int64_t start, stop;
+    if (!is_string(json_get(strip, "content"), " ") ||
+        !json_i64(json_get(strip, "start"), &start) || !json_i64(json_get(strip, "stop"), &stop) ||
+        start < 0 || start > 1 || stop != 0)
+        return fail(l, STATUS_UNSUPPORTED,
+                    "decoder Strip: only one space at the start is supported");
+    l->t->strips_prefix = start == 1;
+    return STATUS_OK;
 }
 
 static status read_decoder(struct loader *l)
 {
     const struct json *decoder = json_get(l->root, "decoder");
+    if (l->t->marks != TOKENIZER_MARKS_NONE) return read_marks_decoder(l, decoder);
     if (absent(decoder) || str_equal_c(type_of(decoder), "ByteLevel")) return STATUS_OK;
     return fail(l, STATUS_UNSUPPORTED, "decoder \"%.*s\" is not supported (ByteLevel is)",
                 SHOWN(type_of(decoder)));

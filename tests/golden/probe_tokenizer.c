@@ -4,6 +4,8 @@
  *                                                of its own; out, for each, the ids as little-endian int32
  *                                                after their number
  *   probe_tokenizer PATH decode [skip]           the reverse: numbers and ids in, lengths and bytes out
+ *   probe_tokenizer PATH stream                  as decode, but token by token through the detokenizer; a byte 0xFF
+ *                                                behind what each token and the end give
  *   probe_tokenizer - detokenize                 pushes each document to the detokenizer byte by byte and
  *                                                finishes; lengths and text out
  *   probe_tokenizer PATH info                    facts about the tokenizer, one per line
@@ -41,16 +43,30 @@ static int encode(const struct tokenizer *t, struct tokenizer_encode_options opt
     return 0;
 }
 
-static int decode(const struct tokenizer *t, bool skip_special)
+static status stream(const struct tokenizer *t, const token_id *ids, size_t count,
+                     struct strbuf *out)
+{
+    struct detokenizer d = {0};
+    for (size_t i = 0; i < count; i++) {
+        TRY(detokenizer_push(&d, tokenizer_token_bytes(t, ids[i]), out));
+        TRY(strbuf_append(out, STR("\xFF")));
+    }
+    TRY(detokenizer_finish(&d, out));
+    return strbuf_append(out, STR("\xFF"));
+}
+
+static int decode(const struct tokenizer *t, bool skip_special, bool streamed)
 {
     int32_t count;
-    struct error err;
+    struct error err = {0};
     struct strbuf text = {0};
     while (fread(&count, sizeof count, 1, stdin) == 1 && count >= 0) {
         token_id *ids = malloc((size_t)count * sizeof *ids + 1);
         if (!ids || fread(ids, sizeof *ids, (size_t)count, stdin) != (size_t)count) return 1;
         strbuf_clear(&text);
-        if (tokenizer_decode(t, ids, (size_t)count, skip_special, &text, &err)) return fail(&err);
+        if (streamed ? stream(t, ids, (size_t)count, &text)
+                     : tokenizer_decode(t, ids, (size_t)count, skip_special, &text, &err))
+            return fail(&err);
         printf("%zu\n", text.size);
         if (text.size) fwrite(text.data, 1, text.size, stdout);
         free(ids);
@@ -110,7 +126,8 @@ int main(int argc, char **argv)
     if (!strcmp(argv[2], "encode"))
         result = encode(t, (struct tokenizer_encode_options){
                                parsed ? TOKENIZER_SPECIAL_PARSED : TOKENIZER_SPECIAL_AS_TEXT, bos});
-    if (!strcmp(argv[2], "decode")) result = decode(t, skip);
+    if (!strcmp(argv[2], "decode")) result = decode(t, skip, false);
+    if (!strcmp(argv[2], "stream")) result = decode(t, false, true);
     if (!strcmp(argv[2], "info") || n_loads > 1) result = info(t);
     tokenizer_destroy(t);
     return result;
