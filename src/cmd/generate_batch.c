@@ -1,5 +1,5 @@
-/* A file of prompts as one batch: read and checked whole, kept in flight as the engine finishes, and
- * written in the order of the input. */
+/* A file of prompts as one batch: read whole, kept in flight as the engine finishes, and written in the
+ * order of the input. A line that cannot be answered gets its error as its result. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,15 +93,10 @@ static status take_ids(const struct json *array, struct job *job, struct error *
 static status read_request(struct batch *batch, const struct json *request, struct job *job,
                            struct error *err)
 {
-    const struct json *prompt = json_get(request, "prompt"), *id = json_get(request, "id");
+    const struct json *prompt = json_get(request, "prompt");
     bool chat = json_is(json_get(request, "messages"), JSON_ARRAY);
     if (chat == (json_is(prompt, JSON_STRING) || json_is(prompt, JSON_ARRAY)))
         return error_set(err, STATUS_FORMAT, "%s", message(MESSAGE_GENERATE_LINE_SHAPE));
-    struct strbuf text = {0};
-    status result = id ? json_write(&text, id, &compact)
-                       : strbuf_appendf(&text, "%zu", (size_t)(job - batch->jobs));
-    if (result != STATUS_OK) return error_set(err, result, "%s", message(MESSAGE_NO_MEMORY));
-    job->id = strbuf_take(&text);
     struct twllm_error error = {0};
     TRY(session_result(twllm_params_copy(&job->params, batch->session->params, &error), &error,
                        err));
@@ -115,7 +110,23 @@ static status read_request(struct batch *batch, const struct json *request, stru
                            err);
 }
 
-static status add_job(struct batch *batch, struct str line, struct error *err)
+/* The line's own id, or its number among the requests. */
+static status name_job(struct batch *batch, const struct json *request, struct job *job,
+                       struct error *err)
+{
+    const struct json *id = request ? json_get(request, "id") : NULL;
+    struct strbuf text = {0};
+    status result = id ? json_write(&text, id, &compact)
+                       : strbuf_appendf(&text, "%zu", (size_t)(job - batch->jobs));
+    if (result != STATUS_OK) {
+        strbuf_deinit(&text);
+        return error_set(err, result, "%s", message(MESSAGE_NO_MEMORY));
+    }
+    job->id = strbuf_take(&text);
+    return STATUS_OK;
+}
+
+static status add_job(struct batch *batch, struct str line, size_t number, struct error *err)
 {
     if (batch->count == batch->capacity) {
         size_t capacity = batch->capacity ? 2 * batch->capacity : 64;
@@ -128,10 +139,16 @@ static status add_job(struct batch *batch, struct str line, struct error *err)
     *job = (struct job){0};
     struct arena arena = {.limit = 1u << 30};
     struct json *request = NULL;
-    status result = json_parse(&arena, line, NULL, "JSON", &request, err);
-    if (result == STATUS_OK) result = read_request(batch, request, job, err);
+    struct error why;
+    status read = json_parse(&arena, line, NULL, "JSON", &request, &why);
+    status result = name_job(batch, read == STATUS_OK ? request : NULL, job, err);
+    if (result == STATUS_OK && read == STATUS_OK) read = read_request(batch, request, job, &why);
     arena_deinit(&arena);
-    return result;
+    if (result != STATUS_OK || read == STATUS_OK) return result;
+    error_prefix(&why, read, message(MESSAGE_GENERATE_LINE), batch->options->input, number);
+    if (read == STATUS_NO_MEMORY) return *err = why, read;
+    generation_fail(&job->generation, why.text);
+    return STATUS_OK;
 }
 
 static status read_requests(struct batch *batch, struct error *err)
@@ -146,10 +163,7 @@ static status read_requests(struct batch *batch, struct error *err)
         at += line.size + 1;
         number++;
         if (strspn(line.data, " \t\r") >= line.size) continue; /* the text is terminated */
-        result = add_job(batch, line, err);
-        if (result != STATUS_OK)
-            error_prefix(err, result, message(MESSAGE_GENERATE_LINE), batch->options->input,
-                         number);
+        result = add_job(batch, line, number, err);
     }
     strbuf_deinit(&text);
     return result;
@@ -187,10 +201,14 @@ static void finish_job(struct batch *batch, struct job *job)
     batch->n_generated_tokens += generation_n_tokens(&job->generation);
 }
 
-/* A request that the engine refuses (too long) fails alone. */
+/* A line that could not be read, or that the engine refuses (too long), fails alone. */
 static void submit_next(struct batch *batch)
 {
     struct job *job = &batch->jobs[batch->n_submitted++];
+    if (job->generation.failed) {
+        finish_job(batch, job);
+        return;
+    }
     struct twllm_error error = {0};
     uint64_t id;
     int result =

@@ -156,7 +156,7 @@
 #define MESSAGES_REPORTS(X)                                                                        \
     X(GENERATE_NEEDS_PROMPT, "give a prompt, --prompt, or --input FILE",                           \
       "請給提示、--prompt，或 --input 檔案")                                                       \
-    X(GENERATE_LINE, "%s: line %zu: ", "%s：第 %zu 行：")                                          \
+    X(GENERATE_LINE, "%s: line %zu", "%s：第 %zu 行")                                          \
     X(GENERATE_LINE_SHAPE, "expected an object with \"prompt\" or \"messages\"",                   \
       "應為含有「prompt」或「messages」的物件")                                                    \
     X(GENERATE_PARTIAL,                                                                            \
