@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/params.h"
 #include "cmd/chat_session.h"
 #include "cmd/line_editor.h"
 #include "cmd/output.h"
@@ -113,6 +114,17 @@ static status talk(struct chat_session *chat, const struct chat_options *options
     return result;
 }
 
+/* A conversation is one sequence, unless its answers are searched or drawn several at a time. */
+static status make_engine(struct chat_session *chat, const struct chat_options *options,
+                          struct error *err)
+{
+    struct session_options engine = options->session;
+    const struct sampling_params *params = &chat->session.params->values;
+    if (engine.max_num_seqs == 0)
+        engine.max_num_seqs = params->num_beams > params->n ? params->num_beams : params->n;
+    return session_make_engine(&chat->session, &engine, err);
+}
+
 static status run(const struct chat_options *options, const struct session_settings *settings,
                   const struct environment *environment, struct chat_session *chat,
                   struct error *err)
@@ -130,7 +142,7 @@ static status run(const struct chat_options *options, const struct session_setti
         return error_set(err, STATUS_UNSUPPORTED, message(MESSAGE_CHAT_NO_TEMPLATE),
                          chat->session.info.name);
     TRY(session_make_params(&chat->session, settings, "0", err));
-    TRY(session_make_engine(&chat->session, &options->session, err));
+    TRY(make_engine(chat, options, err));
     TRY(begin_conversation(chat, options, err));
     if (!options->once || (options->stay && chat->interactive))
         return talk(chat, options, environment, err);
@@ -141,7 +153,7 @@ static status run(const struct chat_options *options, const struct session_setti
 status command_chat(int argc, char *const *argv, const struct environment *environment,
                     struct error *err)
 {
-    struct chat_options options = {.statistics = true, .session = {.max_num_seqs = 1}};
+    struct chat_options options = {.statistics = true};
     struct session_settings settings = {0};
     struct session_sampling_arguments sampling;
     struct argument engine[SESSION_ENGINE_ARGUMENTS];
