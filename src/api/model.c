@@ -48,7 +48,7 @@ static status compile_template(struct twllm_model *model, struct error *err)
     status result = chat_template_compile(&model->template, source, NULL, err);
     return result == STATUS_OK
                ? result
-               : error_prefix(err, result, "%s: chat template: ", model->checkpoint->name);
+               : error_prefix(err, result, "%s: chat template", model->checkpoint->name);
 }
 
 /* Whether a system message reaches the prompt. Templates that refuse one are asked just once. */
@@ -76,7 +76,9 @@ int twllm_model_open(struct twllm_model **out, const char *name,
     if (!model) return api_error(error_set(&err, STATUS_NO_MEMORY, "model"), &err, error);
     status result = open_checkpoint(model, name, options ? options : &defaults, &err);
     if (result == STATUS_OK) result = compile_template(model, &err);
-    if (result == STATUS_OK) model->takes_system = template_takes_system(model);
+    /* The embedded model's card asks for no system message. */
+    if (result == STATUS_OK && !model->checkpoint->is_embedded)
+        model->takes_system = template_takes_system(model);
     const struct safetensors *tensors = result == STATUS_OK ? model->checkpoint->tensors : NULL;
     for (size_t i = 0; tensors && i < safetensors_count(tensors); i++)
         model->n_parameters += tensor_count(&safetensors_at(tensors, i)->tensor);
