@@ -35,7 +35,10 @@ void *arena_alloc_aligned(struct arena *arena, size_t bytes, size_t alignment)
         if (!checked_add_size(bytes, alignment + sizeof *block, &need)) return NULL;
         if (capacity < need) capacity = need;
         block = calloc(1, sizeof *block + capacity);
-        if (!block) return NULL;
+        if (!block) {
+            arena->lacked_memory = true;
+            return NULL;
+        }
         block->capacity = capacity;
         block->next = arena->blocks;
         arena->blocks = block;

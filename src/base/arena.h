@@ -2,11 +2,13 @@
  *
  * A zeroed arena is empty and valid. Memory is zero-filled, aligned to 16 bytes unless asked otherwise,
  * and freed all at once. `limit` bounds the sum of what is handed out (0 = none): a hostile input meets
- * NULL, never the machine's limit. Not thread-safe.
+ * NULL, never the machine's limit; `lacked_memory` tells a machine without memory from that. Not
+ * thread-safe.
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -17,6 +19,7 @@ struct arena {
     struct arena_block *blocks; /* newest first */
     size_t used_bytes;
     size_t limit;
+    bool lacked_memory; /* something was refused because the machine had none */
 };
 
 void *arena_alloc(struct arena *, size_t bytes);

@@ -21,10 +21,12 @@ void *jinja_parser_fail(struct jinja_parser *p, int line, const char *format, ..
 
 void *jinja_parser_no_memory(struct jinja_parser *p)
 {
-    if (!p->failure)
-        p->failure = error_set(p->err, STATUS_LIMIT,
-                               "the template needs more memory than its budget of %zu bytes",
-                               p->arena->limit);
+    if (p->failure) return NULL;
+    p->failure = p->arena->lacked_memory
+                     ? error_set(p->err, STATUS_NO_MEMORY, "no memory for the template")
+                     : error_set(p->err, STATUS_LIMIT,
+                                 "the template needs more memory than its budget of %zu bytes",
+                                 p->arena->limit);
     return NULL;
 }
 

@@ -25,10 +25,12 @@ static void walk(struct resolver *, struct jinja_scope *, struct jinja_node *, b
 
 static void no_memory(struct resolver *r)
 {
-    if (!r->failure)
-        r->failure = error_set(r->err, STATUS_LIMIT,
-                               "the template needs more memory than its budget of %zu bytes",
-                               r->template->arena.limit);
+    if (r->failure) return;
+    r->failure = r->template->arena.lacked_memory
+                     ? error_set(r->err, STATUS_NO_MEMORY, "no memory for the template")
+                     : error_set(r->err, STATUS_LIMIT,
+                                 "the template needs more memory than its budget of %zu bytes",
+                                 r->template->arena.limit);
 }
 
 static struct jinja_scope *scope_new(struct resolver *r, struct jinja_scope *parent)

@@ -56,8 +56,9 @@ void jinja_buffer_init(struct jinja *j, struct strbuf *b)
 
 bool jinja_append(struct jinja *j, struct strbuf *b, struct str s)
 {
-    if (strbuf_append(b, s) == STATUS_OK) return true;
-    return jinja_fail_memory(j);
+    status result = strbuf_append(b, s);
+    if (result == STATUS_NO_MEMORY) j->arena.lacked_memory = true;
+    return result == STATUS_OK || jinja_fail_memory(j);
 }
 
 bool jinja_take_buffer(struct jinja *j, struct strbuf *b, struct jinja_value *out)

@@ -38,6 +38,8 @@ bool jinja_fail_with(struct jinja *j, status code, const char *format, ...)
 
 bool jinja_fail_memory(struct jinja *j)
 {
+    if (j->arena.lacked_memory)
+        return jinja_fail_with(j, STATUS_NO_MEMORY, "no memory for rendering");
     return jinja_fail_with(j, STATUS_LIMIT,
                            "rendering needs more memory than its budget of %zu bytes",
                            j->arena.limit);
