@@ -231,15 +231,33 @@ def test_batch_keeps_order_and_equals_single(twllm, tmp_path):
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_batch_names_the_bad_line(twllm, tmp_path):
-    for bad, says in (('{"prompt": 3}', "prompt"), ("{", "JSON"), ('{"prompt": "x", "temprature": 1}', "temprature"),
-                      ('{"prompt": "x", "temperature": "hot"}', "temperature"), ('{"prompt": [-1]}', "-1"),
-                      ('{"prompt":"x","min_tokens":9,"max_tokens":3}', "min_tokens")):
-        path = tmp_path / "in.jsonl"
-        path.write_text('{"prompt": "x"}\n' + bad + "\n")
-        done = twllm("generate", "--input", path, "--output", tmp_path / "out.jsonl")
-        assert done.returncode != 0 and f"{path}: line 2: " in done.stderr and says in done.stderr, done.stderr
-        assert not (tmp_path / "out.jsonl").exists() and not list(tmp_path.glob("*.partial"))
+BAD_LINES = [
+    ('{"prompt": 3}', "prompt"), ("{", "JSON"), ("[]", "object"), ("\x00", "JSON"), ('{"prompt": [-1]}', "-1"),
+    ('{"prompt": [99999999]}', "99999999"), ('{"prompt": ""}', ""), ('{"prompt": "x", "temprature": 1}', "temprature"),
+    ('{"prompt": "x", "temperature": "hot"}', "temperature"), ('{"prompt": "x", "max_tokens": "many"}', "max_tokens"),
+    ('{"prompt": "x", "min_tokens": 9, "max_tokens": 3}', "min_tokens"), ('{"messages": [{"role": 3}]}', ""),
+]  # fmt: skip
+
+
+def test_bad_lines_of_a_batch_fail_alone(twllm, tmp_path):
+    path = tmp_path / "in.jsonl"
+    good = json.dumps({"prompt": "x", "max_tokens": 2})
+    path.write_text("".join(f"{good}\n{bad}\n" for bad, _ in BAD_LINES) + '{"id": "mine", "prompt": "x", "max_tokens": null, "min_tokens": -1}\n')
+    done = twllm("generate", "--input", path, "--output", tmp_path / "out.jsonl", "--temperature", "0")
+    results = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    n_failed = sum(r["finish_reason"] == "error" for r in results)
+    assert done.returncode == INVALID and f"{n_failed} of {len(results)}" in done.stderr
+    assert len(results) == 2 * len(BAD_LINES) + 1 and results[-1]["id"] == "mine" and "error" in results[-1]
+    alone = ok(twllm("generate", "x", "--max-tokens", "2", "--temperature", "0", "--json"))
+    for i, (bad, says) in enumerate(BAD_LINES):
+        answered, refused = results[2 * i : 2 * i + 2]
+        assert answered["id"] == 2 * i and answered["tokens"] == json.loads(alone)["tokens"]
+        if bad == '{"prompt": ""}' and refused["finish_reason"] != "error":
+            continue  # an empty prompt is the beginning-of-text token alone
+        assert refused["id"] == 2 * i + 1 and refused["finish_reason"] == "error" and says in refused["error"], refused
+        if "99999999" not in bad:
+            assert f"{path}: line {2 * i + 2}: " in refused["error"]
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_batch_of_which_one_is_too_long(twllm, tmp_path):
@@ -360,11 +378,21 @@ def test_chat_lines_from_a_pipe(twllm, tmp_path):
     assert bad.returncode == INVALID and "did you mean /load" in bad.stderr
 
 
-def test_absent_system_message_is_said_once(twllm):
-    done = twllm("chat", "--max-tokens", "4", stdin="你好\n再見\n")
+def test_absent_system_message_is_said_once_of_a_checkpoint(twllm, root):
+    folder = root / "models" / "default"
+    done = twllm("chat", folder, "--max-tokens", "4", stdin="你好\n再見\n")
     assert ok(done) and done.stderr.count("No system message") == 1
-    assert "No system message" not in twllm("chat", "--max-tokens", "4", "--system", "x", stdin="你好\n").stderr
-    assert "No system message" not in twllm("chat", "--max-tokens", "4", "--system", "", stdin="你好\n").stderr
+    for system in ("x", ""):
+        assert "No system message" not in twllm("chat", folder, "--max-tokens", "4", "--system", system, stdin="你好\n").stderr
+    # The embedded model's card advises nothing of the kind.
+    assert "No system message" not in twllm("chat", "--max-tokens", "4", stdin="你好\n").stderr
+
+
+def test_chat_makes_room_for_beams(twllm):
+    for several in (["--num-beams", "4"], ["--n", "2"]):
+        assert ok(twllm("chat", "--once", "你好", "--max-tokens", "8", *several)).strip()
+    done = twllm("chat", "--once", "你好", "--num-beams", "4", "--max-num-seqs", "2")
+    assert done.returncode == INVALID and "num_beams" in done.stderr and "max_num_seqs (2)" in done.stderr
 
 
 def test_settings_file(twllm, tmp_path):

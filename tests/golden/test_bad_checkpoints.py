@@ -3,10 +3,12 @@
 Exit statuses are those of base/status.h: 3 malformed, 4 not supported, 5 not found.
 """
 import json
+import math
 import random
 import shutil
 import struct
 import subprocess
+from pathlib import Path
 
 import llama_models
 import pytest
@@ -225,3 +227,39 @@ def test_random_damage_never_crashes(probe, folder):
         code, message = open_checkpoint(probe, folder)
         assert 0 <= code < 12, message
         assert code == 0 or str(folder) in message
+
+
+def test_data_off_its_alignment_is_told(probe, folder):
+    """A header of odd length, as the first versions of safetensors wrote it: the weights are used where they lie."""
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    n = struct.unpack("<Q", data[:8])[0]
+    path.write_bytes(struct.pack("<Q", n + 1) + data[8 : 8 + n] + b" " + data[8 + n :])
+    code, message = open_checkpoint(probe, folder)
+    assert code == UNSUPPORTED and "model.safetensors: tensor " in message and "not aligned" in message
+
+
+DEFAULT_MODEL = Path(__file__).resolve().parents[2] / "models" / "default"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_weights_that_are_not_numbers(twllm_path, tmp_path, value, everywhere):
+    """Named by inspect --verify; a model that answers with them is refused, and nothing is printed as its answer."""
+    folder = tmp_path / "model"
+    shutil.copytree(DEFAULT_MODEL, folder)
+    name = "model.layers.1.input_layernorm.weight"
+    change_tensors(
+        folder, lambda t: [tensor.view(-1)[slice(None) if everywhere else slice(3, 4)].fill_(value) for n, tensor in t.items() if everywhere or n == name]
+    )
+
+    def run(*arguments):
+        done = subprocess.run([twllm_path, *arguments], capture_output=True, timeout=60, stdin=subprocess.DEVNULL)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    code, _, message = run("inspect", "--verify", folder)
+    assert code == FORMAT and "model.safetensors: tensor model." in message and ("NaN" if value != value else "infinite") in message
+    assert everywhere or (name in message and "at index 3" in message)
+    for command in (["generate", "-m", folder, "--prompt", "你好"], ["chat", folder, "--once", "你好"]):
+        code, answer, message = run(*command, "--max-tokens", "4")
+        assert code == 1 and answer == "" and "logits: NaN or infinity from the model" in message
