@@ -352,8 +352,9 @@ static void flush_one(struct service_ticket **touched, struct service_ticket *ti
 static void deliver(struct service_event *first)
 {
     struct service_ticket *touched = NULL;
-    for (struct service_event *event = first; event; event = event->next) {
+    for (struct service_event *event = first, *next; event; event = next) {
         struct service_ticket *ticket = event->ticket;
+        next = event->next; /* the last event of a ticket is part of it, and gone after on_done */
         const struct service_listener *listener = ticket->listener;
         if (event->kind == EVENT_DONE) {
             if (ticket->needs_flush) flush_one(&touched, ticket);
