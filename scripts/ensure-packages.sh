@@ -72,6 +72,14 @@ if [ "$purpose" = test ]; then
     fi
 fi
 
+if [ "$purpose" = web ] || [ "$purpose" = web-test ]; then
+    need nodejs "builds the chat page" has node
+    need npm "installs the packages that the chat page is made of" has npm
+fi
+if [ "$purpose" = web-test ]; then
+    need chromium "runs the chat page for its tests" any_of chromium chromium-browser google-chrome
+fi
+
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 echo "twllm needs these packages, which are not installed:"

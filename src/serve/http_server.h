@@ -162,6 +162,8 @@ struct http_asset {
     const char *path;         /* "/", "/app.js" */
     const char *content_type; /* "text/html; charset=utf-8" */
     struct str bytes;
+    struct str
+        gzip; /* the same, compressed, for clients that accept gzip; empty when there is none */
     const char *etag;                /* "\"0f3a...\"", quotes included; NULL for none */
     const struct http_field *fields; /* e.g. Content-Security-Policy; NULL for none */
 };
