@@ -1,6 +1,6 @@
 # A thin front over CMake: `make demo` talks with the embedded model, `make test` checks everything.
 BUILD ?= build
-.PHONY: all demo test check format clean
+.PHONY: all demo test check format web clean
 all:
 	@scripts/ensure-packages.sh build
 	@scripts/build.sh $(BUILD)
@@ -15,5 +15,9 @@ check: all
 	@cd $(BUILD) && ctest --output-on-failure -j "$$(nproc)"
 format:
 	@scripts/check-format.sh --fix
+# The chat page: web/src -> web/dist, which is committed and embedded, so that the program itself needs no node.
+web:
+	@scripts/ensure-web.sh build
+	@node web/build.mjs
 clean:
 	rm -rf build build-debug build-asan build-tsan build-fuzz build-arm64

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that the system packages for one purpose are installed: ensure-packages.sh build|test
+# Makes sure that the system packages for one purpose are installed: ensure-packages.sh build|test|web|web-test
 #
 # Looks for the programs and libraries themselves, not for package names, so that a compiler that came from
 # elsewhere is good enough. Installs only what is missing, after saying what and why. Needs root (or sudo) only

@@ -282,23 +282,58 @@ static bool etag_matches(struct str list, const char *etag)
     return false;
 }
 
+/* "gzip;q=0.5": the coding, and whether its weight is zero, which refuses it (RFC 9110, 12.4.2). */
+static struct str split_weight(struct str item, bool *refused)
+{
+    int64_t semicolon = str_find(item, STR(";"));
+    *refused = false;
+    if (semicolon < 0) return item;
+    struct str weight = http_trim(str_slice(item, (size_t)semicolon + 1, item.size));
+    if (weight.size > 2 && (weight.data[0] | 0x20) == 'q' && weight.data[1] == '=') {
+        *refused = true;
+        for (size_t i = 2; i < weight.size; i++)
+            if (weight.data[i] != '0' && weight.data[i] != '.') *refused = false;
+    }
+    return http_trim(str_slice(item, 0, (size_t)semicolon));
+}
+
+/* Is gzip named, or else everything, and not refused? */
+static bool accepts_gzip(struct str list)
+{
+    struct str item;
+    bool any = false;
+    while (http_next_list_item(&list, &item)) {
+        bool refused;
+        struct str coding = split_weight(item, &refused);
+        if (http_equal_ignoring_case(coding, "gzip")) return !refused;
+        if (str_equal_c(coding, "*")) any = !refused;
+    }
+    return any;
+}
+
 static void respond_asset(struct http_exchange *exchange)
 {
     const struct http_asset *asset = exchange->asset;
+    const struct http_request *request = &exchange->request;
+    bool gzip = asset->gzip.size > 0 && accepts_gzip(http_header(request, "accept-encoding"));
     enum { MAX_FIELDS = 16 };
-    struct http_field fields[MAX_FIELDS + 3] = {{"X-Content-Type-Options", STR("nosniff")}};
+    struct http_field fields[MAX_FIELDS + 6] = {{"X-Content-Type-Options", STR("nosniff")}};
     size_t n = 1;
+    char weak[64]; /* the compressed form is another representation: the same tag, but a weak one */
     if (asset->etag) {
-        fields[n++] = (struct http_field){"ETag", str_of(asset->etag)};
+        (void)snprintf(weak, sizeof weak, "W/%s", asset->etag);
+        fields[n++] = (struct http_field){"ETag", str_of(gzip ? weak : asset->etag)};
         fields[n++] = (struct http_field){"Cache-Control", STR("no-cache")}; /* keep it, but ask */
     }
-    for (const struct http_field *field = asset->fields; field && field->name && n < MAX_FIELDS + 2;
+    if (asset->gzip.size > 0) fields[n++] = (struct http_field){"Vary", STR("Accept-Encoding")};
+    if (gzip) fields[n++] = (struct http_field){"Content-Encoding", STR("gzip")};
+    for (const struct http_field *field = asset->fields; field && field->name && n < MAX_FIELDS + 5;
          field++)
         fields[n++] = *field;
-    bool same =
-        asset->etag && etag_matches(http_header(&exchange->request, "if-none-match"), asset->etag);
+    bool same = asset->etag && etag_matches(http_header(request, "if-none-match"), asset->etag);
+    struct str bytes = gzip ? asset->gzip : asset->bytes;
     (void)http_respond(exchange, same ? 304 : 200, asset->content_type, fields,
-                       same ? STR("") : asset->bytes);
+                       same ? STR("") : bytes);
 }
 
 void http_dispatch_body(struct http_exchange *exchange)

@@ -29,11 +29,10 @@ static const struct http_field headers[] = {
     {NULL, {NULL, 0}},
 };
 
-/* The entity tags are weak: one tag stands for a file and its gzip twin. */
 static const struct http_asset assets[] = {
 #define PAGE_HEADER(name, value)
 #define PAGE_ASSET(name, path, type, file, size, gzip_size, hash)                                  \
-    {path, type, {page_##name, size}, {page_##name##_gzip, gzip_size}, "W/\"" hash "\"", headers},
+    {path, type, {page_##name, size}, {page_##name##_gzip, gzip_size}, "\"" hash "\"", headers},
 #include TWLLM_PAGE_LIST
 #undef PAGE_HEADER
 #undef PAGE_ASSET

@@ -256,8 +256,11 @@ static const struct http_route routes[] = {
 static const struct http_field policy[] = {{"Content-Security-Policy", STR("default-src 'self'")},
                                            {NULL, {0}}};
 static const struct http_asset assets[] = {
-    {"/", "text/html; charset=utf-8", STR("<!doctype html><title>臺灣</title>\n"), "\"0123abcd\"",
-     policy},
+    {.path = "/",
+     .content_type = "text/html; charset=utf-8",
+     .bytes = STR("<!doctype html><title>臺灣</title>\n"),
+     .etag = "\"0123abcd\"",
+     .fields = policy},
 };
 
 /* ---- the program ---------------------------------------------------------------------------------- */

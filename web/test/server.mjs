@@ -7,7 +7,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const web = join(dirname(fileURLToPath(import.meta.url)), '..');
-const headers = JSON.parse(readFileSync(join(web, 'headers.json'), 'utf8'));
+const headers = {
+  ...JSON.parse(readFileSync(join(web, 'headers.json'), 'utf8')),
+  'x-content-type-options': 'nosniff', // these are the server's own
+  'cache-control': 'no-cache',
+  vary: 'accept-encoding',
+};
 const list = readFileSync(join(web, 'dist/assets.inc'), 'utf8');
 const files = new Map();
 for (const [, path, type, file, , , hash] of list.matchAll(/PAGE_ASSET\(\w+, "(.*?)", "(.*?)", "(.*?)", (\d+), (\d+), "(.*?)"\)/g)) {
