@@ -143,7 +143,9 @@ enum dtype model_weight_dtype(const struct twllm_model *model)
 size_t model_weights_bytes(const struct twllm_model *model)
 {
     const struct safetensors *tensors = model->checkpoint->tensors;
-    return tensors ? safetensors_total_bytes(tensors) : 0;
+    const struct llama_model *llama = model->checkpoint->model;
+    return (tensors ? safetensors_total_bytes(tensors) : 0) +
+           (llama ? llama_model_copied_bytes(llama) : 0);
 }
 
 const struct tokenizer *model_tokenizer(const struct twllm_model *model)

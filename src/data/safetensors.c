@@ -136,12 +136,6 @@ static status read_tensor(const struct json *info, const struct shard *shard, st
     TRY(read_shape(info, name, shard->path, &entry->tensor, &bytes, err));
     TRY(read_offsets(info, name, shard, bytes, span, err));
     const unsigned char *data = shard->data + span->begin;
-    if (bytes && (uintptr_t)data % dtype_size(entry->tensor.dtype))
-        return error_set(
-            err, STATUS_UNSUPPORTED,
-            "%s: tensor \"%.*s\" is not aligned to its element size (written by an old "
-            "version of safetensors: load and save the file again)",
-            shard->path, SHOWN(name));
     entry->tensor.data = (void *)(uintptr_t)data; /* tensors are read-only by contract */
     entry->file = shard->path;
     if (memchr(name.data, '\0', name.size))
@@ -529,6 +523,11 @@ const struct safetensors_entry *safetensors_at(const struct safetensors *st, siz
 const struct safetensors_entry *safetensors_find(const struct safetensors *st, const char *name)
 {
     return find(st, str_of(name));
+}
+
+bool safetensors_is_aligned(const struct safetensors_entry *entry)
+{
+    return (uintptr_t)entry->tensor.data % dtype_size(entry->tensor.dtype) == 0;
 }
 
 size_t safetensors_total_bytes(const struct safetensors *st) { return st->total_bytes; }

@@ -7,8 +7,11 @@
  * (https://huggingface.co/docs/safetensors)
  *
  * Checked: header length, JSON budgets, every shape product, offsets inside the file, size equal to the
- * product, no overlap, no holes, alignment of each element type, index naming existing shards and
- * tensors, no tensor twice. Tensor data stays in the page cache: it is never copied here.
+ * product, no overlap, no holes, index naming existing shards and tensors, no tensor twice. Tensor data
+ * stays in the page cache: it is never copied here.
+ *
+ * Files of old versions of the format begin their data at any byte: whoever reads elements through a
+ * typed pointer asks safetensors_is_aligned() first.
  *
  * Immutable after opening: every function but close may be called from any thread. A file that another
  * process truncates while it is mapped ends this process with SIGBUS, as with any memory map.
@@ -44,7 +47,8 @@ size_t safetensors_count(const struct safetensors *);
 const struct safetensors_entry *safetensors_at(const struct safetensors *, size_t index);
 /* NULL when there is none. */
 const struct safetensors_entry *safetensors_find(const struct safetensors *, const char *name);
-size_t safetensors_total_bytes(const struct safetensors *); /* of tensor data */
+bool safetensors_is_aligned(const struct safetensors_entry *); /* to its element's size */
+size_t safetensors_total_bytes(const struct safetensors *);    /* of tensor data */
 size_t safetensors_file_count(const struct safetensors *);
 
 /* Brings every page of the tensors into memory with all threads of the pool (NULL: the caller alone).

@@ -39,7 +39,7 @@ struct llama_config {
 status llama_config_parse(struct llama_config *, const struct json *config, const char *source,
                           struct error *err);
 
-/* Weights, views into the checkpoint's map. One list generates the struct, the binding and the names:
+/* Weights, views into the checkpoint's map; copies of tensors that are not aligned there. One list generates the struct, the binding and the names:
  * see llama_weights.h. */
 struct llama_model;
 
@@ -49,6 +49,7 @@ struct llama_model;
 status llama_model_create(struct llama_model **, const struct llama_config *,
                           const struct safetensors *checkpoint, struct error *err);
 void llama_model_destroy(struct llama_model *);
+size_t llama_model_copied_bytes(const struct llama_model *); /* beside the checkpoint's */
 const struct llama_config *llama_model_config(const struct llama_model *);
 enum dtype llama_model_weight_dtype(const struct llama_model *); /* of the projections */
 

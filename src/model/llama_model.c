@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Tensors that some checkpoints carry and the model does not need: matched by the end of the name. */
 static const char *const ignored_suffixes[] = {
@@ -12,8 +13,25 @@ static const char *const ignored_suffixes[] = {
 
 static const char *config_type_names = "F32, F16 or BF16";
 
-static status bind_tensor(const struct safetensors *checkpoint, const char *name, int n_dims,
-                          int64_t rows, int64_t columns, struct tensor *out, struct error *err)
+/* Kernels read elements through typed pointers. */
+static status align_tensor(struct llama_model *model, const struct safetensors_entry *entry,
+                           struct tensor *t, struct error *err)
+{
+    if (safetensors_is_aligned(entry)) return STATUS_OK;
+    size_t bytes = tensor_bytes(t);
+    void *copy = arena_alloc_aligned(&model->copies, bytes, 64);
+    if (!copy)
+        return error_set(err, STATUS_NO_MEMORY,
+                         "%s: tensor \"%s\" is not aligned in its file, and there is no memory to "
+                         "copy its %zu bytes",
+                         entry->file, entry->name.data, bytes);
+    t->data = memcpy(copy, t->data, bytes);
+    return STATUS_OK;
+}
+
+static status bind_tensor(struct llama_model *model, const struct safetensors *checkpoint,
+                          const char *name, int n_dims, int64_t rows, int64_t columns,
+                          struct tensor *out, struct error *err)
 {
     const struct safetensors_entry *entry = safetensors_find(checkpoint, name);
     if (!entry) {
@@ -39,7 +57,7 @@ static status bind_tensor(const struct safetensors *checkpoint, const char *name
                          tensor_describe(t, got), expected);
     }
     *out = *t;
-    return STATUS_OK;
+    return align_tensor(model, entry, out, err);
 }
 
 static status bind_layer(struct llama_model *model, const struct safetensors *checkpoint,
@@ -51,7 +69,7 @@ static status bind_layer(struct llama_model *model, const struct safetensors *ch
 #define X(field, hf_name, n_dims, rows, columns, condition)                                        \
     if (condition) {                                                                               \
         snprintf(name, sizeof name, "model.layers.%" PRId64 "." hf_name, index);                   \
-        TRY(bind_tensor(checkpoint, name, n_dims, rows, columns, &layer->field, err));             \
+        TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field, err));      \
     }
     LLAMA_LAYER_WEIGHTS(X)
 #undef X
@@ -64,7 +82,8 @@ static status bind_all(struct llama_model *model, const struct safetensors *chec
     const struct llama_config *c = &model->config;
     struct llama_weights *w = &model->weights;
 #define X(field, hf_name, n_dims, rows, columns, condition)                                        \
-    if (condition) TRY(bind_tensor(checkpoint, hf_name, n_dims, rows, columns, &w->field, err));
+    if (condition)                                                                                 \
+        TRY(bind_tensor(model, checkpoint, hf_name, n_dims, rows, columns, &w->field, err));
     LLAMA_MODEL_WEIGHTS(X)
 #undef X
     for (int64_t i = 0; i < c->num_hidden_layers; i++) TRY(bind_layer(model, checkpoint, i, err));
@@ -149,8 +168,14 @@ fail:
 void llama_model_destroy(struct llama_model *model)
 {
     if (!model) return;
+    arena_deinit(&model->copies);
     free(model->weights.layers);
     free(model);
+}
+
+size_t llama_model_copied_bytes(const struct llama_model *model)
+{
+    return model->copies.used_bytes;
 }
 
 const struct llama_config *llama_model_config(const struct llama_model *model)

@@ -2,12 +2,14 @@
 #ifndef MODEL_LLAMA_MODEL_H
 #define MODEL_LLAMA_MODEL_H
 
+#include "base/arena.h"
 #include "model/llama.h"
 #include "model/llama_weights.h"
 
 struct llama_model {
     struct llama_config config;
     struct llama_weights weights;
+    struct arena copies; /* of tensors whose data is not aligned in the file */
 };
 
 #endif
