@@ -141,15 +141,6 @@ static bool parse_request_line(struct http_parser *parser, struct str line)
     return parse_target(parser);
 }
 
-/* A target that has no end yet can be too long already. */
-static void check_growing_target(struct http_parser *parser)
-{
-    enum { LONGEST_METHOD = 32 };
-    if (parser->state == STATE_REQUEST_LINE &&
-        parser->head.text.size > parser->limits.max_target_bytes + LONGEST_METHOD)
-        fail(parser, 414, "the request target is too long");
-}
-
 /* Splits "name: value" with the blanks around the value taken off. */
 static bool split_field(struct http_parser *parser, struct str line, struct str *name,
                         struct str *value)
@@ -277,6 +268,13 @@ static bool finish_head(struct http_parser *parser)
            interpret_head(parser);
 }
 
+/* With room for the method, the version and the line's end. */
+static size_t request_line_limit(const struct http_parser_limits *limits)
+{
+    size_t limit = limits->max_target_bytes + 64;
+    return limit < limits->max_head_bytes ? limit : limits->max_head_bytes;
+}
+
 /* One more line of the head. *event is set when there is something to report. */
 static bool head_line(struct http_parser *parser, enum http_parser_event *event)
 {
@@ -395,12 +393,14 @@ enum http_parser_event http_parser_next(struct http_parser *parser, struct str *
         int state_before = parser->state;
         switch (parser->state) {
         case STATE_REQUEST_LINE:
-        case STATE_HEADER:
-            if (read_line(parser, input, &parser->head.text, limits->max_head_bytes,
-                          parser->state == STATE_REQUEST_LINE ? 414 : 431, "the head is too large"))
+            if (read_line(parser, input, &parser->head.text, request_line_limit(limits), 414,
+                          "the request line is too long"))
                 head_line(parser, &event);
-            else
-                check_growing_target(parser);
+            break;
+        case STATE_HEADER:
+            if (read_line(parser, input, &parser->head.text, limits->max_head_bytes, 431,
+                          "the head is too large"))
+                head_line(parser, &event);
             break;
         case STATE_BODY_BEGIN:
             begin_body(parser, parser->body_kind, parser->content_length);

@@ -183,12 +183,6 @@ size_t http_parse_hex(struct str s, uint64_t *value)
     return n;
 }
 
-static size_t skip_blanks(struct str s, size_t i)
-{
-    while (i < s.size && (s.data[i] == ' ' || s.data[i] == '\t')) i++;
-    return i;
-}
-
 static size_t skip_token(struct str s, size_t i)
 {
     while (i < s.size && is(s.data[i], TOKEN)) i++;
@@ -210,15 +204,11 @@ bool http_is_chunk_extension(struct str s)
     size_t i = 0;
     while (i < s.size) {
         if (s.data[i] != ';') return false;
-        size_t name = skip_blanks(s, i + 1);
+        size_t name = i + 1;
         i = skip_token(s, name);
         if (i == name) return false;
-        size_t equals = skip_blanks(s, i);
-        if (equals == s.size || s.data[equals] != '=') {
-            if (equals != i) return false; /* blanks that nothing follows */
-            continue;
-        }
-        size_t value = skip_blanks(s, equals + 1);
+        if (i == s.size || s.data[i] != '=') continue;
+        size_t value = i + 1;
         i = value < s.size && s.data[value] == '"' ? skip_quoted(s, value) : skip_token(s, value);
         if (i <= value) return false;
     }
