@@ -105,14 +105,14 @@ static void queue_pair(const struct bpe *b, struct bpe_workspace *w, int32_t i)
     heap_push(w, (uint64_t)pair->rank << 32 | (uint32_t)i);
 }
 
-status bpe_heap_encode(const struct bpe *b, struct bpe_workspace *w, struct str piece,
+status bpe_heap_encode(const struct bpe *b, struct bpe_workspace *w, struct str piece, bool whole,
                        struct token_list *out)
 {
     if (piece.size >= INT32_MAX) return STATUS_LIMIT;
-    if (b->whole_piece_wins) {
-        token_id whole = bpe_find_token(b, piece);
-        if (whole != TOKEN_NONE) {
-            out->ids[out->count++] = whole;
+    if (whole && b->whole_piece_wins) {
+        token_id token = bpe_find_token(b, piece);
+        if (token != TOKEN_NONE) {
+            out->ids[out->count++] = token;
             return STATUS_OK;
         }
     }

@@ -81,22 +81,19 @@ static status try_opaque_tokens(struct bpe *b, struct error *err)
 {
     struct bpe_workspace *w = NULL;
     struct token_list ids = {0};
-    bool whole_piece_wins = b->whole_piece_wins;
     status result = bpe_workspace_acquire(b, &w);
-    b->whole_piece_wins = false;
     for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
         if (b->origins[id].rank != BPE_OPAQUE_RANK) continue;
         ids.count = 0;
         result =
             bpe_grow((void **)&ids.ids, &ids.capacity, b->tokens[id].size + 3, sizeof *ids.ids);
-        if (result == STATUS_OK) result = bpe_heap_encode(b, w, b->tokens[id], &ids);
+        if (result == STATUS_OK) result = bpe_heap_encode(b, w, b->tokens[id], false, &ids);
         if (result != STATUS_OK) break;
         if (ids.count == 1 && ids.ids[0] == id)
             result = byte_trie_insert(&b->trie, b->tokens[id], id);
         else
             b->origins[id].rank = BPE_NO_RANK;
     }
-    b->whole_piece_wins = whole_piece_wins;
     bpe_workspace_release(b, w);
     token_list_deinit(&ids);
     return result == STATUS_OK ? result : error_set(err, result, "no memory for the token origins");
@@ -148,6 +145,22 @@ static status build_starts(struct bpe *b, struct error *err)
     return STATUS_OK;
 }
 
+/* Not where unknown characters become one token across any place. */
+static status build_cuts(struct bpe *b, struct error *err)
+{
+    if (b->alphabet == BPE_CHARACTERS && b->fuse_unknown && b->unknown != TOKEN_NONE)
+        for (int byte = 0; byte < 256; byte++)
+            if (b->byte_fallback[byte] == TOKEN_NONE) return STATUS_OK;
+    if (bpe_cuts_build(&b->cuts, b->tokens, b->n_tokens) != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the table of cuts");
+    for (uint32_t code = 0; code < 0x10000; code++) {
+        token_id token = b->character_starts[code].token;
+        if (token != TOKEN_NONE && b->tokens[token].size == 3)
+            b->cuts.characters[code] |= (uint32_t)token + 1;
+    }
+    return STATUS_OK;
+}
+
 status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
     b->fast = !source->only_heap && !fallback_may_merge(b, source);
@@ -164,7 +177,8 @@ status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct er
         return error_set(err, result, "the vocabulary's tokens make too large a table");
     if (!b->fast) return STATUS_OK;
     TRY(try_opaque_tokens(b, err));
-    return build_starts(b, err);
+    TRY(build_starts(b, err));
+    return build_cuts(b, err);
 }
 
 /* The longest reachable token at the beginning of s[0, size), or TOKEN_NONE. *whole gets the token, reachable
@@ -281,14 +295,14 @@ static status prepare_viable(struct bpe_workspace *w, size_t size)
     return STATUS_OK;
 }
 
-status bpe_match_encode(const struct bpe *b, struct bpe_workspace *w, struct str piece,
+status bpe_match_encode(const struct bpe *b, struct bpe_workspace *w, struct str piece, bool whole,
                         struct token_list *out)
 {
     const unsigned char *s = (const unsigned char *)piece.data;
     size_t before = out->count;
-    token_id whole, token = longest_match(b, s, piece.size, &whole);
-    if (whole != TOKEN_NONE && (b->whole_piece_wins || whole == token)) {
-        out->ids[out->count++] = whole;
+    token_id all, token = longest_match(b, s, piece.size, &all);
+    if (all != TOKEN_NONE && ((whole && b->whole_piece_wins) || all == token)) {
+        out->ids[out->count++] = all;
         return STATUS_OK;
     }
     bool after_unknown = false;
@@ -300,12 +314,12 @@ status bpe_match_encode(const struct bpe *b, struct bpe_workspace *w, struct str
             at = search(b, w, s, at, piece.size, token, out);
             if (at == SIZE_MAX) {
                 out->count = before;
-                return bpe_heap_encode(b, w, piece, out);
+                return bpe_heap_encode(b, w, piece, whole, out);
             }
         } else {
             at += emit_fallback(b, str_slice(piece, at, piece.size), out, &after_unknown);
         }
-        if (at < piece.size) token = longest_match(b, s + at, piece.size - at, &whole);
+        if (at < piece.size) token = longest_match(b, s + at, piece.size - at, &all);
     }
     return STATUS_OK;
 }

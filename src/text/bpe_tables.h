@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 
 #include "text/bpe.h"
+#include "text/bpe_cuts.h"
 #include "text/byte_trie.h"
 
 struct bpe_pair {
@@ -57,6 +58,7 @@ struct bpe {
     struct bpe_origin *origins;
     struct bpe_start *pair_starts;      /* by the first two bytes */
     struct bpe_start *character_starts; /* by the first character, U+0800..U+FFFF */
+    struct bpe_cuts cuts;
 };
 
 struct bpe_symbol {
@@ -68,14 +70,20 @@ struct bpe_symbol {
 struct bpe_cached_piece {
     uint64_t bytes[2];
     token_id ids[3];
-    uint16_t size, n_ids; /* size 0 = empty */
+    uint16_t key; /* its size, and BPE_PART when it stood inside a larger piece; 0 = empty */
+    uint16_t n_ids;
 };
 
-enum { BPE_PIECES = 1 << 14, BPE_JUDGED_PAIRS = 1 << 15 };
+/* One cache line: the newer first. */
+struct bpe_cached_pair {
+    _Alignas(64) struct bpe_cached_piece way[2];
+};
+
+enum { BPE_PART = 0x100, BPE_CACHE_LINES = 1 << 15, BPE_JUDGED_PAIRS = 1 << 15 };
 
 struct bpe_workspace {
-    struct bpe_cached_piece *pieces; /* BPE_PIECES */
-    uint64_t *judged_pairs; /* BPE_JUDGED_PAIRS; left << 32 | right << 1 | valid, plus one */
+    struct bpe_cached_pair *lines; /* BPE_CACHE_LINES */
+    uint64_t *judged_pairs;        /* BPE_JUDGED_PAIRS; left << 32 | right << 1 | valid, plus one */
 
     struct bpe_symbol *symbols;
     size_t symbol_capacity;
@@ -101,12 +109,13 @@ static inline const struct bpe_pair *bpe_find_pair(const struct bpe *b, token_id
 
 /* bpe.c: *out grows to at least n elements of that size; contents are kept. */
 status bpe_grow(void **data, size_t *capacity, size_t n, size_t element_bytes);
+/* Both: `whole` is false for a part of a piece, which must merge even if the vocabulary has it as a token. */
 /* bpe_heap.c */
-status bpe_heap_encode(const struct bpe *, struct bpe_workspace *, struct str piece,
+status bpe_heap_encode(const struct bpe *, struct bpe_workspace *, struct str piece, bool whole,
                        struct token_list *out);
 /* bpe_match.c: sets fast when the table allows it. */
 status bpe_match_build(struct bpe *, const struct bpe_source *, struct error *err);
-status bpe_match_encode(const struct bpe *, struct bpe_workspace *, struct str piece,
+status bpe_match_encode(const struct bpe *, struct bpe_workspace *, struct str piece, bool whole,
                         struct token_list *out);
 
 #endif

@@ -1,9 +1,12 @@
 #include "text/pretokenizer.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "base/utf8.h"
 #include "text/unicode_tables.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is found by ctz");
 
 /* One row per accepted spelling. Possessive and atomic forms match the same pieces: in none of
  * these expressions can giving characters back make a later alternative or the rest succeed. */
@@ -69,9 +72,41 @@ static inline size_t run_end(const unsigned char *s, size_t size, size_t at, uns
     return at;
 }
 
+/* The end of the run of ASCII letters, eight bytes at a time. */
+static inline size_t ascii_letters_end(const unsigned char *s, size_t size, size_t at)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x80 * ones;
+    while (size - at >= 8) {
+        uint64_t word;
+        memcpy(&word, s + at, 8);
+        uint64_t folded = (word | 0x20 * ones) & ~highs;
+        uint64_t from_a = folded + (0x80 - 'a') * ones, past_z = folded + (0x7F - 'z') * ones;
+        uint64_t others = ~(from_a & ~past_z & ~word) & highs;
+        if (others) return at + ((unsigned)__builtin_ctzll(others) >> 3);
+        at += 8;
+    }
+    while (at < size && (unsigned)((s[at] | 0x20) - 'a') < 26) at++;
+    return at;
+}
+
 static inline size_t letters_end(const unsigned char *s, size_t size, size_t at)
 {
+    at = ascii_letters_end(s, size, at);
+    if (at == size || s[at] < 0x80) return at;
     return run_end(s, size, at, UNICODE_LETTER, UNICODE_LETTER);
+}
+
+static inline size_t blanks_end(const unsigned char *s, size_t size, size_t at)
+{
+    while (size - at >= 8) {
+        uint64_t word;
+        memcpy(&word, s + at, 8);
+        word ^= 0x2020202020202020u;
+        if (word) return at + ((unsigned)__builtin_ctzll(word) >> 3);
+        at += 8;
+    }
+    while (at < size && s[at] == ' ') at++;
+    return at;
 }
 
 static inline size_t others_end(const unsigned char *s, size_t size, size_t at)
@@ -109,6 +144,11 @@ static size_t spaces_end(const unsigned char *s, size_t size, size_t at, bool ne
     size_t end = at, last = at, after_newline = 0;
     while (end < size) {
         size_t length;
+        if (s[end] == ' ') {
+            end = blanks_end(s, size, end);
+            last = end - 1;
+            continue;
+        }
         if (!(class_at(s, size, end, &length) & UNICODE_SPACE)) break;
         last = end;
         end += length;
@@ -118,7 +158,8 @@ static size_t spaces_end(const unsigned char *s, size_t size, size_t at, bool ne
     return spaces_before_word(size, at, end, last);
 }
 
-static size_t next_llama3(const unsigned char *s, size_t size, size_t at, size_t max_digits)
+static inline __attribute__((always_inline)) size_t next_llama3(const unsigned char *s, size_t size,
+                                                                size_t at, size_t max_digits)
 {
     size_t length;
     unsigned class = class_at(s, size, at, &length);
@@ -181,4 +222,16 @@ size_t pretokenizer_next(enum pretokenizer_kind kind, struct str text, size_t at
         break;
     }
     return text.size;
+}
+
+size_t pretokenizer_split(enum pretokenizer_kind kind, struct str text, size_t at, size_t *ends,
+                          size_t max)
+{
+    const unsigned char *s = (const unsigned char *)text.data;
+    size_t n = 0;
+    if (kind == PRETOKENIZER_LLAMA3)
+        while (n < max && at < text.size) ends[n++] = at = next_llama3(s, text.size, at, 3);
+    else
+        while (n < max && at < text.size) ends[n++] = at = pretokenizer_next(kind, text, at);
+    return n;
 }

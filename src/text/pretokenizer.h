@@ -30,5 +30,8 @@ bool pretokenizer_find_pattern(struct str pattern, enum pretokenizer_kind *out);
 
 /* The end of the piece that begins at `at` (at < text.size); always greater than `at`. */
 size_t pretokenizer_next(enum pretokenizer_kind, struct str text, size_t at);
+/* The ends of up to `max` pieces in a row from `at` on; returns how many. 0 only at the end of the text. */
+size_t pretokenizer_split(enum pretokenizer_kind, struct str text, size_t at, size_t *ends,
+                          size_t max);
 
 #endif

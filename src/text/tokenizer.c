@@ -300,10 +300,10 @@ static status encode_ordinary(struct encoding *e, struct str text)
         TRY(metaspace_append(&e->marked, text, prefix && !metaspace_begins(text)));
         text = strbuf_view(&e->marked);
     }
-    for (size_t at = 0; at < text.size;) {
-        size_t end = pretokenizer_next(t->pretokenizer, text, at);
-        TRY(bpe_encode(t->bpe, e->workspace, text, at, end, e->out));
-        at = end;
+    size_t ends[64], n;
+    for (size_t at = 0; (n = pretokenizer_split(t->pretokenizer, text, at, ends, 64)) > 0;) {
+        TRY(bpe_encode_pieces(t->bpe, e->workspace, text, at, ends, n, e->out));
+        at = ends[n - 1];
     }
     return STATUS_OK;
 }

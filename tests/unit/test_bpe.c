@@ -16,6 +16,12 @@ struct table {
     size_t n_merges;
 };
 
+/* Letters whose bytes make three-byte characters, and parts of them, for half of the tables. */
+static unsigned char letter(uint64_t seed, uint64_t i)
+{
+    return (unsigned char)(seed & 8 ? "\xE4\xB8\xE5\xAD"[i & 3] : "abcd"[i & 3]);
+}
+
 static token_id find_token(const struct table *t, struct str s)
 {
     for (int32_t i = 0; i < t->n_tokens; i++)
@@ -51,9 +57,9 @@ static void make_trained(struct table *t, uint64_t seed, int n_merges, int n_let
         uint64_t pool = (uint64_t)n_letters + (uint64_t)(t->n_tokens - 256);
         uint64_t l = rng_u64(seed, 1, draw++) % pool, r = rng_u64(seed, 1, draw++) % pool;
         token_id left =
-            (token_id)(l < (uint64_t)n_letters ? 'a' + l : 256 + l - (uint64_t)n_letters);
+            (token_id)(l < (uint64_t)n_letters ? letter(seed, l) : 256 + l - (uint64_t)n_letters);
         token_id right =
-            (token_id)(r < (uint64_t)n_letters ? 'a' + r : 256 + r - (uint64_t)n_letters);
+            (token_id)(r < (uint64_t)n_letters ? letter(seed, r) : 256 + r - (uint64_t)n_letters);
         char bytes[40];
         size_t n = t->tokens[left].size, m = t->tokens[right].size;
         if (n + m > 12) continue;
@@ -74,7 +80,8 @@ static void make_ranked(struct table *t, uint64_t seed, int n_words, int n_lette
         char bytes[8];
         size_t n = 2 + rng_u64(seed, 2, (uint64_t)i) % 5;
         for (size_t k = 0; k < n; k++)
-            bytes[k] = (char)('a' + rng_u64(seed, 3, (uint64_t)i * 8 + k) % (uint64_t)n_letters);
+            bytes[k] =
+                (char)letter(seed, rng_u64(seed, 3, (uint64_t)i * 8 + k) % (uint64_t)n_letters);
         add_token(t, (struct str){bytes, n});
     }
     for (token_id id = 256; id < t->n_tokens; id++)
@@ -149,7 +156,15 @@ static int compare_bodies(const struct table *t, uint64_t seed, int n_letters, b
         token_id expected[64];
         size_t n = 1 + rng_u64(seed, 5, i) % 48;
         for (size_t k = 0; k < n; k++)
-            text[k] = (char)('a' + rng_u64(seed, 6, i * 64 + k) % (uint64_t)n_letters);
+            text[k] = (char)letter(seed, rng_u64(seed, 6, i * 64 + k) % (uint64_t)n_letters);
+        for (size_t k = 0; seed & 8 && k + 3 <= n; k += 3) { /* whole characters, mostly */
+            uint64_t draw = rng_u64(seed, 7, i * 64 + k);
+            if (draw % 8 == 0) k++;
+            text[k] = (char)letter(seed, draw >> 8 & 2);
+            if (k + 3 > n) break;
+            text[k + 1] = (char)letter(seed, (draw >> 16 & 2) | 1);
+            text[k + 2] = (char)letter(seed, (draw >> 24 & 2) | 1);
+        }
         struct str s = {text, n};
         size_t n_expected = define(t, s, whole_wins, expected);
         a.count = b.count = 0;

@@ -19,6 +19,17 @@ static void check_pieces(enum pretokenizer_kind kind, const char *text, const ch
         at = end;
     }
     CHECK_BYTES(joined, used, expected, strlen(expected));
+    for (size_t max = 1; max <= 3; max++) {
+        size_t ends[3], n, at = 0, next = 0;
+        while ((n = pretokenizer_split(kind, all, at, ends, max)) > 0) {
+            for (size_t i = 0; i < n; i++) {
+                next = pretokenizer_next(kind, all, next);
+                CHECK_INT(ends[i], next);
+            }
+            at = ends[n - 1];
+        }
+        CHECK_INT(at, all.size);
+    }
 }
 
 TEST(llama3_pieces)
