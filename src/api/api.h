@@ -38,5 +38,8 @@ status model_render_chat(const struct twllm_model *, const struct json *conversa
                          struct strbuf *out, struct error *);
 
 const struct twllm_model *engine_model(const struct twllm_engine *);
+/* What the engine is made of: for callers on upper floors that need more than twllm.h offers. */
+struct engine;
+struct engine *engine_inner(const struct twllm_engine *);
 
 #endif

@@ -11,6 +11,7 @@ struct twllm_engine {
 };
 
 const struct twllm_model *engine_model(const struct twllm_engine *engine) { return engine->model; }
+struct engine *engine_inner(const struct twllm_engine *engine) { return engine->engine; }
 
 static status translate_options(const struct twllm_model *model,
                                 const struct twllm_engine_options *from, struct engine_options *to,

@@ -8,21 +8,9 @@
 
 #include "api/api.h"
 
-enum kind {
-    KIND_I32,
-    KIND_F32,
-    KIND_BOOL,
-    KIND_SEED,
-    KIND_EARLY_STOPPING, /* false, true or "never" */
-    KIND_TEXTS,          /* a string or a list of strings */
-    KIND_IDS,
-    KIND_SEQUENCES,
-    KIND_BIASES,
-};
-
 struct parameter {
     const char *name;
-    enum kind kind;
+    enum params_kind kind;
     size_t offset, count_offset; /* in struct sampling_params; the count of a list */
     double low, high;            /* of the value; of a list: how many entries */
 };
@@ -30,45 +18,45 @@ struct parameter {
 #define AT(field) offsetof(struct sampling_params, field)
 #define ONE(field, kind, low, high)                                                                \
     {                                                                                              \
-#field, KIND_##kind, AT(field), 0, low, high                                               \
+#field, PARAMS_##kind, AT(field), 0, low, high                                             \
     }
 #define LIST(field, kind, most)                                                                    \
     {                                                                                              \
-#field, KIND_##kind, AT(field), AT(n_##field), 0, most                                     \
+#field, PARAMS_##kind, AT(field), AT(n_##field), 0, most                                   \
     }
 /* Ranges of single fields; what depends on several is sampling_params_check's. */
 static const struct parameter parameters[] = {
-    ONE(n, I32, 1, SAMPLING_MAX_N),
-    ONE(temperature, F32, 0, 1e6),
-    ONE(top_p, F32, 0, 1),
-    ONE(top_k, I32, -1, INT32_MAX),
-    ONE(min_p, F32, 0, 1),
-    ONE(typical_p, F32, 0, 1),
-    ONE(repetition_penalty, F32, 1e-6, 1e6),
-    ONE(frequency_penalty, F32, -2, 2),
-    ONE(presence_penalty, F32, -2, 2),
-    ONE(no_repeat_ngram_size, I32, 0, INT32_MAX),
-    ONE(dry_multiplier, F32, 0, 1e6),
-    ONE(dry_base, F32, 1, 1e6),
-    ONE(dry_allowed_length, I32, 1, INT32_MAX),
-    ONE(dry_penalty_last_n, I32, -1, INT32_MAX),
+    ONE(n, INTEGER, 1, SAMPLING_MAX_N),
+    ONE(temperature, NUMBER, 0, 1e6),
+    ONE(top_p, NUMBER, 0, 1),
+    ONE(top_k, INTEGER, -1, INT32_MAX),
+    ONE(min_p, NUMBER, 0, 1),
+    ONE(typical_p, NUMBER, 0, 1),
+    ONE(repetition_penalty, NUMBER, 1e-6, 1e6),
+    ONE(frequency_penalty, NUMBER, -2, 2),
+    ONE(presence_penalty, NUMBER, -2, 2),
+    ONE(no_repeat_ngram_size, INTEGER, 0, INT32_MAX),
+    ONE(dry_multiplier, NUMBER, 0, 1e6),
+    ONE(dry_base, NUMBER, 1, 1e6),
+    ONE(dry_allowed_length, INTEGER, 1, INT32_MAX),
+    ONE(dry_penalty_last_n, INTEGER, -1, INT32_MAX),
     LIST(dry_sequence_breakers, TEXTS, SAMPLING_MAX_DRY_BREAKERS),
-    ONE(xtc_probability, F32, 0, 1),
-    ONE(xtc_threshold, F32, 0, 1),
+    ONE(xtc_probability, NUMBER, 0, 1),
+    ONE(xtc_threshold, NUMBER, 0, 1),
     ONE(seed, SEED, 0, 0),
     LIST(logit_bias, BIASES, SAMPLING_MAX_LOGIT_BIAS),
-    ONE(logprobs, I32, -1, SAMPLING_MAX_LOGPROBS),
-    ONE(prompt_logprobs, I32, -1, SAMPLING_MAX_LOGPROBS),
-    ONE(max_tokens, I32, INT32_MIN, INT32_MAX),
-    ONE(min_tokens, I32, 0, INT32_MAX),
-    ONE(ignore_eos, BOOL, 0, 0),
+    ONE(logprobs, INTEGER, -1, SAMPLING_MAX_LOGPROBS),
+    ONE(prompt_logprobs, INTEGER, -1, SAMPLING_MAX_LOGPROBS),
+    ONE(max_tokens, INTEGER, INT32_MIN, INT32_MAX),
+    ONE(min_tokens, INTEGER, 0, INT32_MAX),
+    ONE(ignore_eos, BOOLEAN, 0, 0),
     LIST(stop, TEXTS, SAMPLING_MAX_STOP),
-    ONE(include_stop_str_in_output, BOOL, 0, 0),
+    ONE(include_stop_str_in_output, BOOLEAN, 0, 0),
     LIST(stop_token_ids, IDS, SAMPLING_MAX_STOP_TOKEN_IDS),
     LIST(stop_token_sequences, SEQUENCES, SAMPLING_MAX_STOP_SEQUENCES),
-    ONE(skip_special_tokens, BOOL, 0, 0),
-    ONE(num_beams, I32, 1, SAMPLING_MAX_BEAMS),
-    ONE(length_penalty, F32, -100, 100),
+    ONE(skip_special_tokens, BOOLEAN, 0, 0),
+    ONE(num_beams, INTEGER, 1, SAMPLING_MAX_BEAMS),
+    ONE(length_penalty, NUMBER, -100, 100),
     ONE(early_stopping, EARLY_STOPPING, 0, 0),
 };
 
@@ -121,7 +109,7 @@ static status set_number(struct twllm_params *params, const struct parameter *ro
         snprintf(range, sizeof range, "%g to %g", row->low, row->high);
         return wrong(row, range, source, err);
     }
-    if (row->kind == KIND_F32) {
+    if (row->kind == PARAMS_NUMBER) {
         *(float *)field_of(params, row) = (float)value;
     } else {
         if (value != floor(value)) return wrong(row, "an integer", source, err);
@@ -294,20 +282,20 @@ static status set_from_json(struct twllm_params *params, const struct parameter 
     double number;
     bool truth;
     switch (row->kind) {
-    case KIND_I32:
-    case KIND_F32:
+    case PARAMS_INTEGER:
+    case PARAMS_NUMBER:
         if (!json_f64(value, &number)) return wrong(row, "a number", source_of(value), err);
         return set_number(params, row, number, source_of(value), err);
-    case KIND_SEED:
+    case PARAMS_SEED:
         if (!json_u64(value, &params->values.seed))
             return wrong(row, "an integer from 0 to 2^64 - 1", source_of(value), err);
         params->values.has_seed = true;
         return STATUS_OK;
-    case KIND_BOOL:
+    case PARAMS_BOOLEAN:
         if (!json_bool(value, &truth)) return wrong(row, "true or false", source_of(value), err);
         *(bool *)field_of(params, row) = truth;
         return STATUS_OK;
-    case KIND_EARLY_STOPPING:
+    case PARAMS_EARLY_STOPPING:
         if (json_bool(value, &truth))
             params->values.early_stopping = truth;
         else if (json_is(value, JSON_STRING) && str_equal_c(value->text, "never"))
@@ -315,13 +303,13 @@ static status set_from_json(struct twllm_params *params, const struct parameter 
         else
             return wrong(row, "true, false or \"never\"", source_of(value), err);
         return STATUS_OK;
-    case KIND_TEXTS:
+    case PARAMS_TEXTS:
         return texts_from_json(params, row, value, err);
-    case KIND_IDS:
+    case PARAMS_IDS:
         return ids_from_json(params, row, value, err);
-    case KIND_SEQUENCES:
+    case PARAMS_SEQUENCES:
         return sequences_from_json(params, row, value, err);
-    case KIND_BIASES:
+    case PARAMS_BIASES:
         return biases_from_json(params, row, value, err);
     }
     return STATUS_INTERNAL;
@@ -345,14 +333,31 @@ status params_set_object(struct twllm_params *params, const struct json *object,
     return STATUS_OK;
 }
 
+status params_set_member(struct twllm_params *params, struct str name, const struct json *value,
+                         struct error *err)
+{
+    const struct parameter *row = find_parameter(name);
+    struct sampling_params before = params->values;
+    status result = row ? set_from_json(params, row, value, err) : unknown_name(name, err);
+    if (result != STATUS_OK) params->values = before;
+    return result;
+}
+
+bool params_describe(const char *name, struct params_description *out)
+{
+    const struct parameter *row = find_parameter(str_of(name));
+    if (row) *out = (struct params_description){row->kind, row->low, row->high};
+    return row != NULL;
+}
+
 /* ---- from text -------------------------------------------------------------------------------- */
 
 /* "13, 14" becomes "[13, 14]" and is read as JSON; so does what is JSON already. */
 static status set_from_json_text(struct twllm_params *params, const struct parameter *row,
                                  const char *text, struct error *err)
 {
-    bool bare = row->kind != KIND_BIASES && *text != '[';
-    bool one_sequence = row->kind == KIND_SEQUENCES && strncmp(text, "[[", 2) != 0;
+    bool bare = row->kind != PARAMS_BIASES && *text != '[';
+    bool one_sequence = row->kind == PARAMS_SEQUENCES && strncmp(text, "[[", 2) != 0;
     struct arena arena = {.limit = 16 << 20};
     struct strbuf source = {0};
     struct json *value = NULL;
@@ -364,12 +369,12 @@ static status set_from_json_text(struct twllm_params *params, const struct param
         result = json_parse(&arena, strbuf_view(&source), NULL, row->name, &value, NULL);
     if (result == STATUS_FORMAT)
         wrong(row,
-              row->kind == KIND_BIASES ? "ID=BIAS or a JSON object" : "token ids such as 13,14",
+              row->kind == PARAMS_BIASES ? "ID=BIAS or a JSON object" : "token ids such as 13,14",
               str_of(text), err);
     if (result == STATUS_OK) result = set_from_json(params, row, value, err);
     /* Given again, a list grows: what was there before goes in front. */
-    size_t added = *count_of(params, row), size = row->kind == KIND_IDS ? sizeof(token_id)
-                                                  : row->kind == KIND_SEQUENCES
+    size_t added = *count_of(params, row), size = row->kind == PARAMS_IDS ? sizeof(token_id)
+                                                  : row->kind == PARAMS_SEQUENCES
                                                       ? sizeof(struct token_sequence)
                                                       : sizeof(struct token_bias);
     if (result == STATUS_OK && count > 0) {
@@ -403,13 +408,13 @@ static status set_from_text(struct twllm_params *params, const struct parameter 
     char *end;
     errno = 0;
     switch (row->kind) {
-    case KIND_I32:
-    case KIND_F32: {
+    case PARAMS_INTEGER:
+    case PARAMS_NUMBER: {
         double value = strtod(text, &end);
         if (end == text || *end || *text == ' ') return wrong(row, "a number", source, err);
         return set_number(params, row, value, source, err);
     }
-    case KIND_SEED: {
+    case PARAMS_SEED: {
         unsigned long long value = strtoull(text, &end, 10);
         if (end == text || *end || errno || *text < '0' || *text > '9')
             return wrong(row, "an integer from 0 to 2^64 - 1", source, err);
@@ -417,23 +422,23 @@ static status set_from_text(struct twllm_params *params, const struct parameter 
         params->values.has_seed = true;
         return STATUS_OK;
     }
-    case KIND_BOOL:
-    case KIND_EARLY_STOPPING: {
-        bool never = row->kind == KIND_EARLY_STOPPING && str_equal_c(source, "never");
+    case PARAMS_BOOLEAN:
+    case PARAMS_EARLY_STOPPING: {
+        bool never = row->kind == PARAMS_EARLY_STOPPING && str_equal_c(source, "never");
         if (!never && !str_equal_c(source, "true") && !str_equal_c(source, "false"))
             return wrong(row, "true or false", source, err);
-        if (row->kind == KIND_BOOL)
+        if (row->kind == PARAMS_BOOLEAN)
             *(bool *)field_of(params, row) = *text == 't';
         else
             params->values.early_stopping = never ? 2 : *text == 't';
         return STATUS_OK;
     }
-    case KIND_TEXTS:
+    case PARAMS_TEXTS:
         return append_text(params, row, source, err);
-    case KIND_IDS:
-    case KIND_SEQUENCES:
+    case PARAMS_IDS:
+    case PARAMS_SEQUENCES:
         return set_from_json_text(params, row, text, err);
-    case KIND_BIASES:
+    case PARAMS_BIASES:
         return set_bias_from_text(params, row, text, err);
     }
     return STATUS_INTERNAL;
@@ -469,11 +474,13 @@ static status copy_list(struct twllm_params *to, const struct parameter *row, co
     for (size_t i = 0; i < count; i++) {
         const struct token_bias *bias = (const struct token_bias *)list + i;
         const struct token_sequence *sequence = (const struct token_sequence *)list + i;
-        if (row->kind == KIND_TEXTS) TRY(append_text(to, row, ((const struct str *)list)[i], err));
-        if (row->kind == KIND_IDS) TRY(append_id(to, row, ((const token_id *)list)[i], err));
-        if (row->kind == KIND_SEQUENCES)
+        if (row->kind == PARAMS_TEXTS)
+            TRY(append_text(to, row, ((const struct str *)list)[i], err));
+        if (row->kind == PARAMS_IDS) TRY(append_id(to, row, ((const token_id *)list)[i], err));
+        if (row->kind == PARAMS_SEQUENCES)
             TRY(append_sequence(to, row, sequence->ids, sequence->count, err));
-        if (row->kind == KIND_BIASES) TRY(append_bias(to, row, bias->id, (double)bias->bias, err));
+        if (row->kind == PARAMS_BIASES)
+            TRY(append_bias(to, row, bias->id, (double)bias->bias, err));
     }
     return STATUS_OK;
 }

@@ -21,4 +21,26 @@ struct twllm_params {
 status params_set_object(struct twllm_params *, const struct json *object,
                          const char *const *others, struct error *);
 
+/* Sets the one parameter of this name. STATUS_NOT_FOUND, STATUS_INVALID; then nothing is changed. */
+status params_set_member(struct twllm_params *, struct str name, const struct json *value,
+                         struct error *);
+
+/* What a parameter is, for documents about it. */
+enum params_kind {
+    PARAMS_INTEGER,
+    PARAMS_NUMBER,
+    PARAMS_BOOLEAN,
+    PARAMS_SEED,           /* 0 to 2^64 - 1 */
+    PARAMS_EARLY_STOPPING, /* false, true or "never" */
+    PARAMS_TEXTS,          /* a string or a list of strings */
+    PARAMS_IDS,
+    PARAMS_SEQUENCES,
+    PARAMS_BIASES,
+};
+struct params_description {
+    enum params_kind kind;
+    double low, high; /* of the value; of a list: how many entries */
+};
+bool params_describe(const char *name, struct params_description *);
+
 #endif

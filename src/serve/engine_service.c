@@ -462,37 +462,53 @@ void engine_service_destroy(struct engine_service *s)
     free(s);
 }
 
-status engine_service_submit(struct engine_service *s, struct service_ticket *ticket,
-                             struct error *err)
+/* May `n` more completions come? */
+static status check_room(const struct engine_service *s, int64_t n, struct error *err)
 {
-    int32_t n = ticket->request.params.n;
-    status result = STATUS_OK;
-    pthread_mutex_lock(&s->lock);
     if (s->stats.has_failed)
-        result = error_set(err, STATUS_DEVICE, "the engine has failed: %s", s->stats.failure);
-    else if (s->drains)
-        result = error_set(err, STATUS_CANCELLED, "the server is stopping");
-    else if (n > s->stats.max_unfinished - s->stats.n_unfinished)
-        result =
-            error_set(err, STATUS_LIMIT,
-                      "the queue is full: %lld completions are unfinished, at most %lld may be",
-                      (long long)s->stats.n_unfinished, (long long)s->stats.max_unfinished);
+        return error_set(err, STATUS_DEVICE, "the engine has failed: %s", s->stats.failure);
+    if (s->drains) return error_set(err, STATUS_CANCELLED, "the server is stopping");
+    if (n > s->stats.max_unfinished - s->stats.n_unfinished)
+        return error_set(err, STATUS_LIMIT,
+                         "the queue is full: %lld completions are unfinished, at most %lld may be",
+                         (long long)s->stats.n_unfinished, (long long)s->stats.max_unfinished);
+    return STATUS_OK;
+}
+
+static void enqueue(struct engine_service *s, struct service_ticket *ticket)
+{
+    ticket->state = TICKET_QUEUED;
+    ticket->next = NULL;
+    if (s->queue_last)
+        s->queue_last->next = ticket;
+    else
+        s->queue_first = ticket;
+    s->queue_last = ticket;
+}
+
+status engine_service_submit_all(struct engine_service *s, struct service_ticket *tickets, size_t n,
+                                 struct error *err)
+{
+    int64_t n_completions = 0;
+    for (size_t i = 0; i < n; i++) n_completions += tickets[i].request.params.n;
+    pthread_mutex_lock(&s->lock);
+    status result = check_room(s, n_completions, err);
     if (result == STATUS_OK) {
-        ticket->state = TICKET_QUEUED;
-        ticket->next = NULL;
-        if (s->queue_last)
-            s->queue_last->next = ticket;
-        else
-            s->queue_first = ticket;
-        s->queue_last = ticket;
-        s->stats.n_unfinished += n;
-        s->stats.n_submitted++;
+        for (size_t i = 0; i < n; i++) enqueue(s, &tickets[i]);
+        s->stats.n_unfinished += n_completions;
+        s->stats.n_submitted += (int64_t)n;
         pthread_cond_signal(&s->wake_engine);
     } else {
-        s->stats.n_refused++;
+        s->stats.n_refused += (int64_t)n;
     }
     pthread_mutex_unlock(&s->lock);
     return result;
+}
+
+status engine_service_submit(struct engine_service *s, struct service_ticket *ticket,
+                             struct error *err)
+{
+    return engine_service_submit_all(s, ticket, 1, err);
 }
 
 void engine_service_cancel(struct engine_service *s, struct service_ticket *ticket)

@@ -77,7 +77,10 @@ void engine_service_destroy(struct engine_service *);
 /* Queues a ticket; its listener hears of it. STATUS_LIMIT: the queue is full for now; STATUS_CANCELLED: draining;
  * STATUS_DEVICE: the engine has failed. Then the ticket was not taken and no listener is called. */
 status engine_service_submit(struct engine_service *, struct service_ticket *, struct error *err);
-/* Takes effect before the next step. The ticket must not have had its on_done; else nothing happens. on_done
+/* All of an array, or none. */
+status engine_service_submit_all(struct engine_service *, struct service_ticket *tickets, size_t n,
+                                 struct error *err);
+/* Takes effect before the next step; of a ticket not yet submitted, when it is. The ticket must not have had its on_done; else nothing happens. on_done
  * follows as ever. */
 void engine_service_cancel(struct engine_service *, struct service_ticket *);
 
