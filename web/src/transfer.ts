@@ -164,8 +164,9 @@ export function readArchive(source: string, present: Conversation[]): Imported {
       result.skipped++;
       return;
     }
-    const copied = updatedAt.has(conversation.id) || taken.has(conversation.id);
-    if (copied) conversation.id = newId();
+    // An id is also the address of its conversation; one that cannot be, or is taken, is made anew.
+    const fits = /^[\w-]{1,64}$/.test(conversation.id);
+    if (!fits || updatedAt.has(conversation.id) || taken.has(conversation.id)) conversation.id = newId();
     taken.add(conversation.id);
     const messages = list(from.messages, `${where}.messages`, MOST_MESSAGES).map((message, j) =>
       readMessage(message, conversation.id, `${where}.messages[${j}]`),

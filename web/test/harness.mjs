@@ -114,14 +114,14 @@ async function runOne({ name, body, options }, browser) {
 // Three at a time: a test mostly waits.
 export async function runAll(filter) {
   const chosen = tests.filter(({ name }) => !filter || name.includes(filter));
-  const browser = await launch();
+  const browser = chosen.some(({ options }) => options !== null) ? await launch() : null;
   let next = 0;
   let passed = 0;
   const worker = async () => {
     while (next < chosen.length) if (await runOne(chosen[next++], browser)) passed++;
   };
   await Promise.all([worker(), worker(), worker()]);
-  await browser.close();
+  await browser?.close();
   console.log(`${passed} passed, ${chosen.length - passed} failed, 0 skipped`);
   return passed > 0 && passed === chosen.length;
 }

@@ -196,7 +196,7 @@ export function Page() {
             )}
           </div>
         </main>
-        <div class="bottom">
+        <section class="bottom" aria-label={t('placeholder')}>
           {away && (
             <button type="button" class="icon-button to-end" aria-label={t('toBottom')} title={t('toBottom')} onClick={toEnd}>
               <Icon name="down" />
@@ -217,7 +217,7 @@ export function Page() {
           )}
           <Composer field={composer} onEditLast={editLast} onSent={toEnd} />
           <ContextUse />
-        </div>
+        </section>
       </div>
       <div class="off-screen" role="status" aria-live="polite">
         {app.announcement}

@@ -215,7 +215,7 @@ function Entry(props: { message: Message; last: boolean; editing: boolean; onEdi
   const empty = message.content === '' && !message.toolCalls?.length && message.reasoning === undefined;
   return (
     <article class={'message ' + message.role} aria-busy={streaming}>
-      <h3 class={message.role === 'user' ? 'off-screen' : 'who'}>{name}</h3>
+      <h2 class={message.role === 'user' ? 'off-screen' : 'who'}>{name}</h2>
       {props.editing ? (
         <Editor message={message} onDone={() => props.onEdit(null)} />
       ) : (
