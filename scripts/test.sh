@@ -10,11 +10,12 @@
 #     fuzz     each fuzz target: its corpus, then FUZZ_SECONDS (default 10) of new inputs
 #     tsan     the tests that start threads, under ThreadSanitizer
 #     arm64    the operations with NEON, cross-compiled, under qemu
+#     web      the chat page in a headless Chromium, and its build
 #     demo     make demo, twice: the second shows its first token in under a second
 #   TWLLM_VENV            a Python environment to use instead of build/venv
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=${PARTS:-unit python format tidy asan fuzz tsan arm64 demo}
+parts=${PARTS:-unit python format tidy asan fuzz tsan arm64 web demo}
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=$(nproc)
 logs=$PWD/build/test
@@ -95,6 +96,7 @@ run_arm64() {
     fi
     build_preset arm64 build-arm64 && ctest_in build-arm64 arm64 -R 'base|tensor|op'
 }
+run_web() { scripts/ensure-web.sh test && (cd web && node test/run.mjs); }
 run_demo() { python3 scripts/check_demo.py; }
 
 scripts/ensure-packages.sh test
@@ -114,6 +116,7 @@ if wants python; then part python junit run_python; fi
 if wants asan; then part asan junit run_asan; fi
 if wants fuzz; then part fuzz line run_fuzz; fi
 if wants tidy; then part tidy one scripts/check-tidy.sh build-fuzz; fi
+if wants web; then part web line run_web; fi
 if wants tsan; then part tsan junit run_tsan; fi
 if wants arm64; then part arm64 junit run_arm64; fi
 
