@@ -155,7 +155,11 @@ test('appearance: follows the system, or what was chosen', async (tab) => {
 });
 
 test('languages: the browser’s at first, then the one that was chosen', async (tab) => {
-  const { page } = tab;
+  const { page, server } = tab;
+  server.answer = async (reply) => {
+    await reply.text('你好，很高興認識你。', { every: 5 });
+    reply.end();
+  };
   assert.equal(await page.evaluate(() => document.documentElement.lang), 'zh-Hant-TW');
   await page.getByText('想聊些什麼？').waitFor();
   await tab.field.fill('你好');
