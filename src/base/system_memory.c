@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { SMALL_FILE = 16384 };
@@ -97,6 +98,27 @@ static void apply_group_limits(struct system_memory *m, const char *mount, const
     }
 }
 
+/* The process's own limits: on all its address space and on its private memory (ulimit -v, -d). */
+static void apply_process_limits(struct system_memory *m)
+{
+    char text[SMALL_FILE];
+    unsigned long long all = 0, private = 0;
+    long page = sysconf(_SC_PAGESIZE);
+    if (page <= 0 || !read_small_file("/proc/self/statm", text)) return;
+    if (sscanf(text, "%llu %*u %*u %*u %*u %llu", &all, &private) != 2) return;
+    const struct {
+        int resource;
+        uint64_t used;
+    } limits[] = {{RLIMIT_AS, all * (uint64_t)page}, {RLIMIT_DATA, private * (uint64_t)page}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct rlimit limit;
+        if (getrlimit(limits[i].resource, &limit) != 0) continue;
+        if (limit.rlim_cur == RLIM_INFINITY) continue;
+        uint64_t left = limit.rlim_cur > limits[i].used ? limit.rlim_cur - limits[i].used : 1;
+        if (left < m->available_bytes) m->available_bytes = left;
+    }
+}
+
 struct system_memory system_memory_read(void)
 {
     struct system_memory m = {0};
@@ -111,6 +133,7 @@ struct system_memory system_memory_read(void)
         m.total_bytes = (uint64_t)pages * (uint64_t)page;
     if (m.available_bytes == 0) m.available_bytes = m.total_bytes;
 
+    apply_process_limits(&m);
     if (!read_small_file("/proc/self/cgroup", text)) return m;
     for (char *line = text; line && *line;) {
         char *end = strchr(line, '\n');
