@@ -1,6 +1,7 @@
 /* twllm: finds the command and exits with the status it returns. */
 #define _GNU_SOURCE
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -134,6 +135,7 @@ int main(int argc, char **argv)
     };
     messages_set_language(
         messages_language(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")));
+    signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of its write, with its message */
     struct error err = {0};
     status result = run(argc, argv, &environment, &err);
     if (result == STATUS_OK) result = output_flush(&err);
