@@ -51,20 +51,24 @@ static status compile_template(struct twllm_model *model, struct error *err)
                : error_prefix(err, result, "%s: chat template", model->checkpoint->name);
 }
 
-/* Whether a system message reaches the prompt. Templates that refuse one are asked just once. */
-static bool template_takes_system(const struct twllm_model *model)
+/* Whether a system message reaches the prompt: asked once, of the template itself, which may refuse. The
+ * embedded model's card asks for no system message. */
+static status ask_template(struct twllm_model *model, struct error *err)
 {
     static const char mark[] = "a system message",
                       conversation[] = "[{\"role\":\"system\",\"content\":\"a system message\"},"
                                        "{\"role\":\"user\",\"content\":\"a question\"}]";
+    if (!model->template || model->checkpoint->is_embedded) return STATUS_OK;
     char *prompt;
     size_t size;
-    if (!model->template ||
-        twllm_render_chat(model, conversation, TWLLM_TERMINATED, &prompt, &size, NULL) != TWLLM_OK)
-        return false;
-    bool found = str_find((struct str){prompt, size}, str_of(mark)) >= 0;
+    int result = twllm_render_chat(model, conversation, TWLLM_TERMINATED, &prompt, &size, NULL);
+    if (result == TWLLM_NO_MEMORY)
+        return error_set(err, STATUS_NO_MEMORY, "%s: chat template: no memory",
+                         model->checkpoint->name);
+    if (result != TWLLM_OK) return STATUS_OK;
+    model->takes_system = str_find((struct str){prompt, size}, str_of(mark)) >= 0;
     twllm_free(prompt);
-    return found;
+    return STATUS_OK;
 }
 
 int twllm_model_open(struct twllm_model **out, const char *name,
@@ -76,9 +80,7 @@ int twllm_model_open(struct twllm_model **out, const char *name,
     if (!model) return api_error(error_set(&err, STATUS_NO_MEMORY, "model"), &err, error);
     status result = open_checkpoint(model, name, options ? options : &defaults, &err);
     if (result == STATUS_OK) result = compile_template(model, &err);
-    /* The embedded model's card asks for no system message. */
-    if (result == STATUS_OK && !model->checkpoint->is_embedded)
-        model->takes_system = template_takes_system(model);
+    if (result == STATUS_OK) result = ask_template(model, &err);
     const struct safetensors *tensors = result == STATUS_OK ? model->checkpoint->tensors : NULL;
     for (size_t i = 0; tensors && i < safetensors_count(tensors); i++)
         model->n_parameters += tensor_count(&safetensors_at(tensors, i)->tensor);

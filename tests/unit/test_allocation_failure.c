@@ -76,21 +76,27 @@ static int generate(struct twllm_engine *engine, const struct twllm_model *model
     return result;
 }
 
-static struct run run_with(int64_t n, bool from_then_on)
+/* What is opened, and how its request is decoded. */
+struct scenario {
+    const char *model, *params;
+};
+
+static struct run run_with(const struct scenario *scenario, int64_t n, bool from_then_on)
 {
     struct run run = {0};
     struct twllm_model *model = NULL;
     struct twllm_engine *engine = NULL;
     struct twllm_params *params = NULL;
-    struct twllm_engine_options options = {.max_num_seqs = 1, .threads = 2};
+    struct twllm_engine_options options = {.max_num_seqs = 3, .threads = 1};
     n_calls = 0;
     lasting = from_then_on;
     failing = n;
-    int result = twllm_model_open(&model, NULL, NULL, &run.error);
+    int result = twllm_model_open(&model, scenario->model, NULL, &run.error);
     if (!result) result = twllm_engine_create(&engine, model, &options, &run.error);
     if (!result) result = twllm_params_create(&params, model, &run.error);
-    if (!result) result = twllm_params_set(params, "max_tokens", "4", &run.error);
-    if (!result) result = twllm_params_set(params, "temperature", "0", &run.error);
+    if (!result)
+        result =
+            twllm_params_set_json(params, scenario->params, strlen(scenario->params), &run.error);
     if (!result) result = generate(engine, model, params, &run);
     failing = 0;
     run.n_allocations = n_calls;
@@ -101,9 +107,9 @@ static struct run run_with(int64_t n, bool from_then_on)
     return run;
 }
 
-static void check_failure(int64_t n, bool from_then_on)
+static void check_failure(const struct scenario *scenario, int64_t n, bool from_then_on)
 {
-    struct run run = run_with(n, from_then_on);
+    struct run run = run_with(scenario, n, from_then_on);
     if (run.result == TWLLM_NO_MEMORY || run.request_failed) {
         CHECK(run.request_failed || run.error.text[0]);
         return;
@@ -113,15 +119,37 @@ static void check_failure(int64_t n, bool from_then_on)
                TWLLM_NO_MEMORY);
 }
 
-TEST(every_allocation_may_fail)
+static void check_scenario(const struct scenario *scenario)
 {
-    struct run whole = run_with(0, false);
+    struct run whole = run_with(scenario, 0, false);
     CHECK_INT(whole.result, TWLLM_OK);
     CHECK(whole.n_text > 0 && whole.n_allocations > 20);
     for (int64_t n = 1; n <= whole.n_allocations; n++) {
-        check_failure(n, false);
-        check_failure(n, true);
+        check_failure(scenario, n, false);
+        check_failure(scenario, n, true);
     }
-    struct run again = run_with(0, false);
+    struct run again = run_with(scenario, 0, false);
     CHECK(again.result == TWLLM_OK && again.n_text == whole.n_text);
+}
+
+TEST(every_allocation_of_the_embedded_model_may_fail)
+{
+    check_scenario(&(struct scenario){NULL, "{\"max_tokens\": 4, \"temperature\": 0}"});
+}
+
+TEST(every_allocation_of_a_folder_and_a_rich_request_may_fail)
+{
+    check_scenario(&(struct scenario){
+        "models/default",
+        "{\"max_tokens\": 4, \"seed\": 3, \"n\": 3, \"logprobs\": 2, \"prompt_logprobs\": 1, "
+        "\"stop\": [\"\\u0001\"], \"stop_token_sequences\": [[7, 8]], \"logit_bias\": {\"5\": 1}, "
+        "\"top_p\": 0.9, \"repetition_penalty\": 1.1, \"dry_multiplier\": 0.5, "
+        "\"dry_sequence_breakers\": [\"x\"]}"});
+}
+
+TEST(every_allocation_of_a_beam_search_may_fail)
+{
+    check_scenario(&(struct scenario){NULL,
+                                      "{\"max_tokens\": 4, \"temperature\": 0, \"num_beams\": 3, "
+                                      "\"n\": 2, \"stop\": [\"\\u0001\"]}"});
 }
