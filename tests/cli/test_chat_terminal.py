@@ -101,8 +101,8 @@ def test_typed_ahead_text_waits(chat):
     assert t.text().count("typed ahead") == 1
 
 
-def test_messages_follow_the_locale(chat):
-    t = chat("--max-tokens", "4", env={"LC_ALL": "zh_TW.UTF-8"})
+def test_messages_follow_the_locale(chat, root):
+    t = chat(root / "models" / "default", "--max-tokens", "4", env={"LC_ALL": "zh_TW.UTF-8"})
     assert "Ctrl-D 離開" in t.text()
     t.type("你好\r").wait_for("個詞元/秒")
     assert "尚未設定系統訊息" in t.text()
