@@ -79,14 +79,22 @@ export async function fetchModels(key: string, signal?: AbortSignal): Promise<Mo
   });
 }
 
-// Defaults that the server tells: shown in the settings where the user has chosen nothing.
-export async function fetchDefaults(key: string): Promise<Json> {
+export interface ServerProperties {
+  sampling: Json; // its defaults, shown in the settings where the user has chosen nothing
+  systemMessage: string; // what it puts in front of a conversation that has none
+  systemRecommended: boolean; // the model's publisher advises to set one
+}
+
+export async function fetchProperties(key: string): Promise<ServerProperties> {
   const response = await check(await fetch('props', { headers: headers(key) }));
   const body: unknown = await response.json();
-  if (!isObject(body)) return {};
-  const settings = body.default_generation_settings;
-  if (!isObject(settings)) return {};
-  return isObject(settings.params) ? settings.params : settings;
+  if (!isObject(body)) throw new ApiError(0, 'props is not an object');
+  const settings = isObject(body.default_generation_settings) ? body.default_generation_settings : {};
+  return {
+    sampling: isObject(settings.params) ? settings.params : settings,
+    systemMessage: text(body.default_system_message),
+    systemRecommended: body.system_recommended === true,
+  };
 }
 
 export function buildRequest(system: string, path: Message[], settings: Settings, model: string): Json {

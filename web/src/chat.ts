@@ -1,7 +1,7 @@
 // The state of the page and everything that changes it. The user interface reads `app` and is told when to look again.
 
-import { ApiError, buildRequest, fetchDefaults, fetchModels, streamAnswer } from './api';
-import type { Answer, ModelInfo } from './api';
+import { ApiError, buildRequest, fetchModels, fetchProperties, streamAnswer } from './api';
+import type { Answer, ModelInfo, ServerProperties } from './api';
 import { setLanguage, t } from './i18n';
 import { loadApiKey, loadSettings, saveApiKey, saveSettings } from './settings';
 import { Store } from './store';
@@ -25,7 +25,7 @@ class App {
   settings: Settings = loadSettings();
   apiKey = loadApiKey();
   models: ModelInfo[] = [];
-  defaults: Record<string, unknown> = {};
+  properties: ServerProperties = { sampling: {}, systemMessage: '', systemRecommended: false };
   connected: boolean | null = null; // null: not known yet
   needsKey: 'no' | 'asked' | 'wrong' = 'no';
   conversations: Conversation[] = []; // newest first
@@ -83,7 +83,7 @@ class App {
       this.models = await fetchModels(this.apiKey);
       this.connected = true;
       this.needsKey = 'no';
-      this.defaults = await fetchDefaults(this.apiKey).catch(() => ({}));
+      this.properties = await fetchProperties(this.apiKey).catch(() => this.properties);
     } catch (error) {
       this.connected = error instanceof ApiError && error.status !== 0;
       if (error instanceof ApiError && error.status === 401) this.askForKey();

@@ -339,3 +339,35 @@ test('two conversations answer at once', async (tab) => {
   await page.locator('.entry a', { hasText: '一' }).click();
   await page.getByText('對話1開始，結束').waitFor();
 });
+
+test('streamed text looks as it does when it is shown at once', async (tab) => {
+  const { page, server } = tab;
+  const text = SAMPLE + '\n- 甲\n- 乙\n\n  段落\n\n> 引用 **粗\n> 體**\n\n標題\n---\n\n[參考][r] 與 `碼`\n\n```js\nlet a = `b`; // c\n```\n' + SAMPLE + '\n[r]: https://example.org/r\n\n| a | b |\n|---|---|\n| `x|` | $y$ |\n\n<b>不是標籤</b>';
+  for (const pieces of [1, 5, 64]) {
+    await page.keyboard.press('Control+Shift+O');
+    server.answer = async (reply) => {
+      // A pause now and then: each pause is a frame, and so a state that was shown.
+      for (let i = 0, n = 0; i < text.length && !reply.gone; i += pieces, n++) {
+        reply.delta({ content: text.slice(i, i + pieces) });
+        if (n % 8 === 0) await sleep(4);
+      }
+      reply.end();
+    };
+    await tab.ask('寫');
+    const html = () => tab.answers.first().locator('.markdown').evaluate((element) => element.innerHTML);
+    const streamed = await html();
+    await page.reload();
+    await tab.settled();
+    await tab.answers.first().locator('.markdown table').first().waitFor();
+    assert.equal(streamed, await html());
+  }
+});
+
+test('what the server says about system messages is shown', async (tab) => {
+  await tab.page.locator('.system summary', { hasText: 'advises' }).waitFor();
+  tab.server.properties = { ...tab.server.properties, default_system_message: '你是助理' };
+  await tab.page.reload();
+  await tab.page.locator('.system summary', { hasText: 'the server’s: 你是助理' }).waitFor();
+  await tab.ask('嗨');
+  assert.equal(tab.server.requests[0].messages.length, 1);
+}, { setup: { properties: { system_recommended: true } } });

@@ -78,6 +78,7 @@ export async function startServer() {
     url: '',
     key: '', // when set, the interface needs it
     models: [{ id: 'embedded', max_model_len: 2048 }],
+    properties: { default_generation_settings: { temperature: 0.6, top_p: 0.9, top_k: 40 } },
     requests: [], // bodies of chat completions
     replies: [],
     paths: [], // of everything asked for
@@ -103,7 +104,7 @@ export async function startServer() {
       response.end(JSON.stringify(value));
     };
     if (path === '/v1/models') return json({ object: 'list', data: state.models.map((model) => ({ object: 'model', created: 1, owned_by: 'twllm', ...model })) });
-    if (path === '/props') return json({ default_generation_settings: { params: { temperature: 0.6, top_p: 0.9, top_k: 40 } } });
+    if (path === '/props') return json(state.properties);
     if (path !== '/v1/chat/completions' || request.method !== 'POST') return refuse.error(404, { message: 'no such path' });
     let source = '';
     for await (const chunk of request) source += chunk;

@@ -32,6 +32,11 @@ function System() {
   useLayoutEffect(() => {
     if (field.current) grow(field.current);
   }, [text]);
+  const { systemMessage, systemRecommended } = app.properties;
+  const none =
+    systemMessage !== '' ? t('systemPromptServer', { text: systemMessage })
+    : systemRecommended ? t('systemPromptAdvised')
+    : t('systemPromptNone');
   return (
     <details
       class="system"
@@ -42,7 +47,7 @@ function System() {
     >
       <summary>
         {t('systemPrompt')}
-        <span class="faint">{text.trim() === '' ? t('systemPromptNone') : text}</span>
+        <span class="faint">{text.trim() === '' ? none : text}</span>
       </summary>
       <textarea
         ref={field}

@@ -44,7 +44,7 @@ function decorate(pre: HTMLElement, language: string): void {
   );
 }
 
-export function Markdown({ text }: { text: string }) {
+export function Markdown({ text, growing }: { text: string; growing: boolean }) {
   const root = useRef<HTMLDivElement>(null);
   const view = useRef<MarkdownView | null>(null);
   const cost = useRef({ ms: 0, at: 0 });
@@ -57,14 +57,14 @@ export function Markdown({ text }: { text: string }) {
       cost.current = { ms: performance.now() - from, at: performance.now() };
     };
     // A very long answer is laid out less often, so that the page never spends more than a fifth of its time on it.
-    const wait = cost.current.ms < 8 ? 0 : cost.current.at + 5 * cost.current.ms - now;
+    const wait = !growing || cost.current.ms < 8 ? 0 : cost.current.at + 5 * cost.current.ms - now;
     if (wait <= 0) {
       show();
       return undefined;
     }
     const timer = setTimeout(show, wait);
     return () => clearTimeout(timer);
-  }, [text]);
+  }, [text, growing]);
   return <div class="markdown" ref={root} />;
 }
 

@@ -38,7 +38,7 @@ function NumberField({ name }: { name: NumberSetting }) {
   const [text, setText] = useState(value === null ? '' : String(value));
   const { min, max, step } = LIMITS[name];
   const wrong = text.trim() !== '' && !validNumber(name, Number(text));
-  const standard = app.defaults[name] ?? app.defaults[name === 'max_tokens' ? 'n_predict' : name];
+  const standard = app.properties.sampling[name];
   return (
     <label class="field">
       <span>{t(name)}</span>

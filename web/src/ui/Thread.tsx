@@ -191,6 +191,7 @@ function Ending({ message, last }: { message: Message; last: boolean }) {
 
 function Content({ message }: { message: Message }) {
   const { role, content } = message;
+  const growing = app.stream?.message === message;
   if (role === 'user') return <div class="plain">{content}</div>;
   if (role === 'tool') return <Code source={prettyJson(content) ?? content} language={prettyJson(content) ? 'json' : ''} />;
   return (
@@ -198,10 +199,10 @@ function Content({ message }: { message: Message }) {
       {message.reasoning !== undefined && (
         <details class="reasoning">
           <summary>{t('reasoning')}</summary>
-          <Markdown text={message.reasoning} />
+          <Markdown text={message.reasoning} growing={growing} />
         </details>
       )}
-      {looksLikeJson(content) ? <JsonAnswer text={content} /> : content !== '' && <Markdown text={content} />}
+      {looksLikeJson(content) ? <JsonAnswer text={content} /> : content !== '' && <Markdown text={content} growing={growing} />}
       {message.toolCalls?.map((call, i) => <Call key={i} call={call} />)}
     </>
   );
