@@ -25,7 +25,7 @@ const char *model_name(const struct twllm_model *);
 const struct llama_config *model_config(const struct twllm_model *);
 const struct llama_model *
 model_llama(const struct twllm_model *); /* NULL: opened without weights */
-const struct safetensors *model_weights(const struct twllm_model *); /* same */
+const struct tensor_set *model_weights(const struct twllm_model *); /* same */
 enum dtype model_weight_dtype(const struct twllm_model *);
 size_t model_weights_bytes(const struct twllm_model *);
 const struct tokenizer *model_tokenizer(const struct twllm_model *);

@@ -81,9 +81,9 @@ int twllm_model_open(struct twllm_model **out, const char *name,
     status result = open_checkpoint(model, name, options ? options : &defaults, &err);
     if (result == STATUS_OK) result = compile_template(model, &err);
     if (result == STATUS_OK) result = ask_template(model, &err);
-    const struct safetensors *tensors = result == STATUS_OK ? model->checkpoint->tensors : NULL;
-    for (size_t i = 0; tensors && i < safetensors_count(tensors); i++)
-        model->n_parameters += tensor_count(&safetensors_at(tensors, i)->tensor);
+    const struct tensor_set *tensors = result == STATUS_OK ? model->checkpoint->tensors : NULL;
+    for (size_t i = 0; tensors && i < tensors->n_entries; i++)
+        model->n_parameters += tensor_count(&tensor_set_at(tensors, i)->tensor);
     if (result != STATUS_OK) {
         twllm_model_close(model);
         *out = NULL;
@@ -131,7 +131,7 @@ const struct llama_model *model_llama(const struct twllm_model *model)
     return model->checkpoint->model;
 }
 
-const struct safetensors *model_weights(const struct twllm_model *model)
+const struct tensor_set *model_weights(const struct twllm_model *model)
 {
     return model->checkpoint->tensors;
 }
@@ -144,10 +144,9 @@ enum dtype model_weight_dtype(const struct twllm_model *model)
 
 size_t model_weights_bytes(const struct twllm_model *model)
 {
-    const struct safetensors *tensors = model->checkpoint->tensors;
+    const struct tensor_set *tensors = model->checkpoint->tensors;
     const struct llama_model *llama = model->checkpoint->model;
-    return (tensors ? safetensors_total_bytes(tensors) : 0) +
-           (llama ? llama_model_copied_bytes(llama) : 0);
+    return (tensors ? tensors->total_bytes : 0) + (llama ? llama_model_copied_bytes(llama) : 0);
 }
 
 const struct tokenizer *model_tokenizer(const struct twllm_model *model)

@@ -83,7 +83,7 @@ static status open_folder(struct checkpoint *c, unsigned parts, struct error *er
         TRY(open_configs(c, err));
     }
     if (parts & CHECKPOINT_TOKENIZER) TRY(tokenizer_open(&c->tokenizer, c->folder, err));
-    if (parts & CHECKPOINT_WEIGHTS) TRY(safetensors_open(&c->tensors, c->folder, err));
+    if (parts & CHECKPOINT_WEIGHTS) TRY(safetensors_open(&c->safetensors, c->folder, err));
     return STATUS_OK;
 }
 
@@ -104,7 +104,7 @@ static status open_embedded(struct checkpoint *c, unsigned parts, struct error *
         TRY(tokenizer_open_json(&c->tokenizer, files.tokenizer_json, files.tokenizer_config_json,
                                 "embedded tokenizer.json", err));
     if (parts & CHECKPOINT_WEIGHTS)
-        TRY(safetensors_open_memory(&c->tensors, files.safetensors.data, files.safetensors.size,
+        TRY(safetensors_open_memory(&c->safetensors, files.safetensors.data, files.safetensors.size,
                                     "embedded model.safetensors", err));
     return STATUS_OK;
 }
@@ -120,10 +120,11 @@ static status join_parts(struct checkpoint *c, const struct checkpoint_options *
                                       c->config.vocab_size, "tokenizer_config.json", err));
     }
     if (!(parts & CHECKPOINT_WEIGHTS)) return STATUS_OK;
+    c->tensors = safetensors_tensors(c->safetensors);
     TRY(llama_model_create(&c->model, &c->config, c->tensors, err));
     if (options->prefetch)
-        TRY(safetensors_prefetch(c->tensors, options->threads, options->progress,
-                                 options->progress_argument, err));
+        TRY(tensor_set_prefetch(c->tensors, options->threads, options->progress,
+                                options->progress_argument, err));
     return STATUS_OK;
 }
 
@@ -162,7 +163,7 @@ void checkpoint_close(struct checkpoint *c)
 {
     if (!c) return;
     llama_model_destroy(c->model);
-    safetensors_close(c->tensors);
+    safetensors_close(c->safetensors);
     tokenizer_destroy(c->tokenizer);
     free(c->folder);
     free(c->name);

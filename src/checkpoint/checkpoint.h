@@ -26,11 +26,11 @@ enum checkpoint_parts {
 };
 
 struct checkpoint_options {
-    unsigned parts;                 /* 0 = CHECKPOINT_ALL */
-    struct hub_cache_options hub;   /* where names are looked up */
-    bool prefetch;                  /* bring all weights into memory before returning */
-    struct thread_pool *threads;    /* used to prefetch; NULL = the caller alone */
-    safetensors_progress *progress; /* of the prefetch; may be NULL */
+    unsigned parts;                /* 0 = CHECKPOINT_ALL */
+    struct hub_cache_options hub;  /* where names are looked up */
+    bool prefetch;                 /* bring all weights into memory before returning */
+    struct thread_pool *threads;   /* used to prefetch; NULL = the caller alone */
+    tensor_set_progress *progress; /* of the prefetch; may be NULL */
     void *progress_argument;
 };
 
@@ -41,7 +41,8 @@ struct checkpoint {
     struct llama_config config;          /* with CHECKPOINT_CONFIG */
     struct generation_config generation; /* with CHECKPOINT_CONFIG; eos of the tokenizer included */
     struct tokenizer *tokenizer;         /* with CHECKPOINT_TOKENIZER */
-    struct safetensors *tensors;         /* with CHECKPOINT_WEIGHTS */
+    struct safetensors *safetensors;     /* with CHECKPOINT_WEIGHTS, of a folder */
+    const struct tensor_set *tensors;    /* with CHECKPOINT_WEIGHTS */
     struct llama_model *model;           /* with CHECKPOINT_WEIGHTS */
 };
 

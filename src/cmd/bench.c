@@ -90,7 +90,7 @@ static status open_random(struct subject *subject, const struct bench_options *o
     TRY(result);
     subject->model = subject->random.model;
     subject->name = options->random;
-    subject->weights_bytes = safetensors_total_bytes(subject->random.tensors);
+    subject->weights_bytes = safetensors_tensors(subject->random.tensors)->total_bytes;
     return STATUS_OK;
 }
 

@@ -23,16 +23,16 @@ static status verify_all(const struct session *session, const struct inspect_opt
                          const struct environment *environment, int64_t *n_values,
                          struct error *err)
 {
-    const struct safetensors *weights = model_weights(session->model);
+    const struct tensor_set *weights = model_weights(session->model);
     struct thread_pool *pool;
     struct progress progress;
     status result = STATUS_OK;
     uint64_t done = 0;
     TRY(thread_pool_create(&pool, (int)options->session.threads, err));
     progress_begin(&progress, STDERR_FILENO, environment->term, message(MESSAGE_PROGRESS_VERIFY),
-                   safetensors_total_bytes(weights), true);
-    for (size_t i = 0; i < safetensors_count(weights) && result == STATUS_OK; i++) {
-        const struct safetensors_entry *entry = safetensors_at(weights, i);
+                   weights->total_bytes, true);
+    for (size_t i = 0; i < weights->n_entries && result == STATUS_OK; i++) {
+        const struct tensor_entry *entry = tensor_set_at(weights, i);
         struct verify_counts found = verify_tensor(&entry->tensor, pool);
         if (found.first_bad >= 0)
             result = error_set(err, STATUS_FORMAT, message(MESSAGE_INSPECT_NOT_FINITE), entry->file,

@@ -27,11 +27,11 @@ struct histogram {
     int64_t tensors[DTYPE_COUNT], bytes[DTYPE_COUNT];
 };
 
-static struct histogram count_types(const struct safetensors *weights)
+static struct histogram count_types(const struct tensor_set *weights)
 {
     struct histogram histogram = {0};
-    for (size_t i = 0; i < safetensors_count(weights); i++) {
-        const struct tensor *tensor = &safetensors_at(weights, i)->tensor;
+    for (size_t i = 0; i < weights->n_entries; i++) {
+        const struct tensor *tensor = &tensor_set_at(weights, i)->tensor;
         histogram.tensors[tensor->dtype]++;
         histogram.bytes[tensor->dtype] += (int64_t)tensor_bytes(tensor);
     }
@@ -104,11 +104,11 @@ static status shape_rows(const struct inspect_report *report, struct strbuf *out
     return row_text(out, MESSAGE_INSPECT_TEMPLATE, message(has));
 }
 
-static status tensor_rows_text(const struct safetensors *weights, struct strbuf *out)
+static status tensor_rows_text(const struct tensor_set *weights, struct strbuf *out)
 {
     TRY(strbuf_append_c(out, "\n"));
-    for (size_t i = 0; i < safetensors_count(weights); i++) {
-        const struct safetensors_entry *entry = safetensors_at(weights, i);
+    for (size_t i = 0; i < weights->n_entries; i++) {
+        const struct tensor_entry *entry = tensor_set_at(weights, i);
         char described[96];
         TRY(strbuf_appendf(out, "  %-48.*s %s\n", STR_ARGS(entry->name),
                            tensor_describe(&entry->tensor, described)));
@@ -141,10 +141,10 @@ static status memory_rows(const struct twllm_memory_plan *plan, struct strbuf *o
 
 status inspect_report_text(const struct inspect_report *report, struct strbuf *out)
 {
-    const struct safetensors *weights = model_weights(report->session->model);
+    const struct tensor_set *weights = model_weights(report->session->model);
     struct histogram histogram = count_types(weights);
     TRY(shape_rows(report, out));
-    TRY(row_integer(out, MESSAGE_INSPECT_TENSORS, (int64_t)safetensors_count(weights)));
+    TRY(row_integer(out, MESSAGE_INSPECT_TENSORS, (int64_t)weights->n_entries));
     for (int type = 1; type < DTYPE_COUNT; type++)
         if (histogram.tensors[type])
             TRY(strbuf_appendf(out, "    %-8s %6lld  %14lld B\n", dtype_name((enum dtype)type),
@@ -189,10 +189,10 @@ static status json_shape(const struct inspect_report *report, struct strbuf *out
                           info->has_chat_template ? "true" : "false");
 }
 
-static status json_tensors(const struct safetensors *weights, bool listed, struct strbuf *out)
+static status json_tensors(const struct tensor_set *weights, bool listed, struct strbuf *out)
 {
     struct histogram histogram = count_types(weights);
-    TRY(strbuf_appendf(out, ",\"n_tensors\":%zu,\"dtypes\":{", safetensors_count(weights)));
+    TRY(strbuf_appendf(out, ",\"n_tensors\":%zu,\"dtypes\":{", weights->n_entries));
     bool begun = false;
     for (int type = 1; type < DTYPE_COUNT; type++) {
         if (!histogram.tensors[type]) continue;
@@ -204,8 +204,8 @@ static status json_tensors(const struct safetensors *weights, bool listed, struc
     TRY(strbuf_append_c(out, "}"));
     if (!listed) return STATUS_OK;
     TRY(strbuf_append_c(out, ",\"tensors\":["));
-    for (size_t i = 0; i < safetensors_count(weights); i++) {
-        const struct safetensors_entry *entry = safetensors_at(weights, i);
+    for (size_t i = 0; i < weights->n_entries; i++) {
+        const struct tensor_entry *entry = tensor_set_at(weights, i);
         TRY(strbuf_append_c(out, i ? ",{\"name\":" : "{\"name\":"));
         TRY(json_write_string(out, entry->name, false));
         TRY(strbuf_appendf(out, ",\"dtype\":\"%s\",\"shape\":[", dtype_name(entry->tensor.dtype)));

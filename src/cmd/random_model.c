@@ -152,10 +152,10 @@ static void fill_random(unsigned char *data, size_t bytes, enum dtype dtype,
 }
 
 /* Norms scale by one, as those of a trained model roughly do. */
-static void set_norms(const struct safetensors *tensors)
+static void set_norms(const struct tensor_set *tensors)
 {
-    for (size_t i = 0; i < safetensors_count(tensors); i++) {
-        const struct safetensors_entry *entry = safetensors_at(tensors, i);
+    for (size_t i = 0; i < tensors->n_entries; i++) {
+        const struct tensor_entry *entry = tensor_set_at(tensors, i);
         if (!str_ends_with(entry->name, STR("norm.weight"))) continue;
         for (int64_t k = 0; k < tensor_count(&entry->tensor); k++) {
             if (entry->tensor.dtype == DTYPE_F32)
@@ -208,8 +208,9 @@ status random_model_create(struct random_model *out, struct str config_json, con
     if (result == STATUS_OK)
         result = safetensors_open_memory(&out->tensors, out->data, out->size, source, err);
     if (result == STATUS_OK) {
-        set_norms(out->tensors);
-        result = llama_model_create(&out->model, &out->config, out->tensors, err);
+        set_norms(safetensors_tensors(out->tensors));
+        result =
+            llama_model_create(&out->model, &out->config, safetensors_tensors(out->tensors), err);
     }
     if (result != STATUS_OK) random_model_deinit(out);
     return result;

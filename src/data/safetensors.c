@@ -1,11 +1,7 @@
-#define _GNU_SOURCE
 #include "data/safetensors.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/checked.h"
@@ -27,13 +23,10 @@ struct shard {
 };
 
 struct safetensors {
-    struct arena arena; /* entries, names, paths */
+    struct arena arena; /* names, paths */
     struct shard *shards;
     size_t n_shards;
-    struct safetensors_entry *entries;
-    const struct safetensors_entry **by_name; /* sorted */
-    size_t n_entries, capacity;
-    size_t total_bytes;
+    struct tensor_set set;
 };
 
 /* ---- one header ---- */
@@ -117,7 +110,7 @@ static status read_offsets(const struct json *info, struct str name, const struc
 }
 
 static status read_tensor(const struct json *info, const struct shard *shard, struct arena *arena,
-                          struct safetensors_entry *entry, struct span *span, struct error *err)
+                          struct tensor_entry *entry, struct span *span, struct error *err)
 {
     struct str name = info->key, type;
     if (!json_is(info, JSON_OBJECT))
@@ -128,7 +121,7 @@ static status read_tensor(const struct json *info, const struct shard *shard, st
                          "%s: tensor \"%.*s\": dtype is missing or not a string", shard->path,
                          SHOWN(name));
     entry->tensor = (struct tensor){.dtype = dtype_from_name(type)};
-    if (entry->tensor.dtype == DTYPE_NONE)
+    if (dtype_size(entry->tensor.dtype) == 0)
         return error_set(err, STATUS_UNSUPPORTED,
                          "%s: tensor \"%.*s\" has the unknown dtype \"%.*s\"", shard->path,
                          SHOWN(name), SHOWN(type));
@@ -181,28 +174,16 @@ static status check_spans(struct span *spans, size_t count, const struct shard *
 
 static int entry_compare_position(const void *left, const void *right)
 {
-    const struct safetensors_entry *a = left, *b = right;
+    const struct tensor_entry *a = left, *b = right;
     if (a->tensor.data != b->tensor.data)
         return (uintptr_t)a->tensor.data < (uintptr_t)b->tensor.data ? -1 : 1;
     return str_compare(a->name, b->name);
 }
 
-static status reserve_entries(struct safetensors *st, size_t more, struct error *err)
-{
-    size_t need = st->n_entries + more;
-    if (need <= st->capacity) return STATUS_OK;
-    if (need < 2 * st->capacity) need = 2 * st->capacity;
-    struct safetensors_entry *entries = realloc(st->entries, need * sizeof *entries);
-    if (!entries) return error_set(err, STATUS_NO_MEMORY, "no memory for %zu tensors", need);
-    st->entries = entries;
-    st->capacity = need;
-    return STATUS_OK;
-}
-
 static status add_tensors(struct safetensors *st, const struct json *header, struct shard *shard,
                           struct error *err)
 {
-    TRY(reserve_entries(st, header->n_items, err));
+    TRY(tensor_set_reserve(&st->set, header->n_items, shard->path, err));
     struct span *spans = malloc((header->n_items + 1) * sizeof *spans);
     if (!spans) return error_set(err, STATUS_NO_MEMORY, "%s: no memory", shard->path);
     size_t count = 0;
@@ -213,7 +194,7 @@ static status add_tensors(struct safetensors *st, const struct json *header, str
             result = check_metadata(info, shard->path, err);
             continue;
         }
-        struct safetensors_entry *entry = &st->entries[st->n_entries + count];
+        struct tensor_entry *entry = &st->set.entries[st->set.n_entries + count];
         result = read_tensor(info, shard, &st->arena, entry, &spans[count], err);
         if (result == STATUS_OK) count++;
     }
@@ -221,10 +202,11 @@ static status add_tensors(struct safetensors *st, const struct json *header, str
     free(spans);
     TRY(result);
     if (count) /* with none there may be no array */
-        qsort(st->entries + st->n_entries, count, sizeof *st->entries, entry_compare_position);
-    st->n_entries += count;
-    st->total_bytes += shard->data_size;
-    return STATUS_OK;
+        qsort(st->set.entries + st->set.n_entries, count, sizeof *st->set.entries,
+              entry_compare_position);
+    st->set.n_entries += count;
+    return tensor_set_add_range(
+        &st->set, (struct tensor_range){shard->data, shard->data_size, shard->path}, err);
 }
 
 static status read_header(struct safetensors *st, struct shard *shard, const void *bytes,
@@ -267,38 +249,6 @@ static status open_shard(struct safetensors *st, struct shard *shard, struct str
     shard->path = copy.data;
     TRY(file_map_open(&shard->map, shard->path, err));
     return read_header(st, shard, shard->map.data, shard->map.size, err);
-}
-
-/* ---- names ---- */
-
-static int name_compare(const void *left, const void *right)
-{
-    const struct safetensors_entry *a = *(const struct safetensors_entry *const *)left;
-    const struct safetensors_entry *b = *(const struct safetensors_entry *const *)right;
-    return str_compare(a->name, b->name);
-}
-
-static status build_names(struct safetensors *st, struct error *err)
-{
-    st->by_name = malloc((st->n_entries + 1) * sizeof *st->by_name);
-    if (!st->by_name) return error_set(err, STATUS_NO_MEMORY, "no memory");
-    for (size_t i = 0; i < st->n_entries; i++) st->by_name[i] = &st->entries[i];
-    qsort(st->by_name, st->n_entries, sizeof *st->by_name, name_compare);
-    for (size_t i = 1; i < st->n_entries; i++)
-        if (str_equal(st->by_name[i - 1]->name, st->by_name[i]->name))
-            return error_set(err, STATUS_FORMAT, "tensor \"%.*s\" is both in %s and in %s",
-                             SHOWN(st->by_name[i]->name), st->by_name[i - 1]->file,
-                             st->by_name[i]->file);
-    return STATUS_OK;
-}
-
-static const struct safetensors_entry *find(const struct safetensors *st, struct str name)
-{
-    struct safetensors_entry wanted = {.name = name};
-    const struct safetensors_entry *key = &wanted, *const * hit;
-    if (!st->by_name) return NULL;
-    hit = bsearch(&key, st->by_name, st->n_entries, sizeof *st->by_name, name_compare);
-    return hit ? *hit : NULL;
 }
 
 /* ---- shards and their index ---- */
@@ -382,7 +332,7 @@ static status check_weight_map(const struct safetensors *st, const struct json *
 {
     for (uint32_t i = 0; i < map->n_items; i++) {
         const struct json *item = &map->items[i];
-        const struct safetensors_entry *entry = find(st, item->key);
+        const struct tensor_entry *entry = tensor_set_find(&st->set, item->key);
         if (!entry)
             return error_set(err, STATUS_FORMAT, "%s: tensor \"%.*s\" is not in %.*s", path,
                              SHOWN(item->key), SHOWN(item->text));
@@ -408,7 +358,7 @@ static status open_index(struct safetensors *st, const char *path, struct error 
         goto fail;
     }
     TRY_GOTO(open_shards(st, map, path, &arena, err));
-    TRY_GOTO(build_names(st, err));
+    TRY_GOTO(tensor_set_index(&st->set, err));
     TRY_GOTO(check_weight_map(st, map, path, err));
 fail:
     strbuf_deinit(&text);
@@ -425,7 +375,7 @@ static status open_file(struct safetensors *st, const char *path, struct error *
     if (!st->shards) return error_set(err, STATUS_NO_MEMORY, "%s: no memory", path);
     st->n_shards = 1;
     TRY(open_shard(st, &st->shards[0], str_of(path), err));
-    return build_names(st, err);
+    return tensor_set_index(&st->set, err);
 }
 
 static status open_folder(struct safetensors *st, const char *folder, struct error *err)
@@ -493,7 +443,7 @@ status safetensors_open_memory(struct safetensors **out, const void *data, size_
         st->n_shards = 1;
         st->shards[0].path = name.data;
         result = read_header(st, &st->shards[0], data, size, err);
-        if (result == STATUS_OK) result = build_names(st, err);
+        if (result == STATUS_OK) result = tensor_set_index(&st->set, err);
     } else {
         error_set(err, result, "%s: no memory", source);
     }
@@ -505,107 +455,10 @@ void safetensors_close(struct safetensors *st)
     if (!st) return;
     for (size_t i = 0; i < st->n_shards; i++) file_map_close(&st->shards[i].map);
     free(st->shards);
-    free(st->entries);
-    free(st->by_name);
+    tensor_set_deinit(&st->set);
     arena_deinit(&st->arena);
     free(st);
 }
 
-/* ---- access ---- */
-
-size_t safetensors_count(const struct safetensors *st) { return st->n_entries; }
-
-const struct safetensors_entry *safetensors_at(const struct safetensors *st, size_t index)
-{
-    return index < st->n_entries ? &st->entries[index] : NULL;
-}
-
-const struct safetensors_entry *safetensors_find(const struct safetensors *st, const char *name)
-{
-    return find(st, str_of(name));
-}
-
-bool safetensors_is_aligned(const struct safetensors_entry *entry)
-{
-    return (uintptr_t)entry->tensor.data % dtype_size(entry->tensor.dtype) == 0;
-}
-
-size_t safetensors_total_bytes(const struct safetensors *st) { return st->total_bytes; }
+const struct tensor_set *safetensors_tensors(const struct safetensors *st) { return &st->set; }
 size_t safetensors_file_count(const struct safetensors *st) { return st->n_shards; }
-
-/* ---- prefetch ---- */
-
-enum { PREFETCH_BYTES = 8 << 20 };
-
-struct prefetch {
-    const struct safetensors *st;
-    size_t page;
-    int64_t n_chunks;
-    int64_t next;     /* thread_take */
-    size_t done;      /* atomic */
-    int failed_errno; /* atomic; -1 = cancelled */
-    safetensors_progress *progress;
-    void *argument;
-};
-
-static int64_t shard_chunks(const struct shard *shard)
-{
-    return (int64_t)((shard->data_size + PREFETCH_BYTES - 1) / PREFETCH_BYTES);
-}
-
-/* Returns an errno, or 0. Populating reports a failed read as an error; touching, the way of older
- * kernels, would raise SIGBUS. */
-static int prefetch_bytes(const unsigned char *from, size_t size, size_t page)
-{
-    uintptr_t first = (uintptr_t)from & ~(uintptr_t)(page - 1);
-    size_t whole = (uintptr_t)from + size - first;
-#ifdef MADV_POPULATE_READ
-    if (madvise((void *)first, whole, MADV_POPULATE_READ) == 0) return 0;
-    if (errno != EINVAL && errno != ENOSYS && errno != EPERM) return errno;
-#endif
-    madvise((void *)first, whole, MADV_WILLNEED);
-    for (size_t i = 0; i < size; i += page) (void)*(const volatile unsigned char *)(from + i);
-    return 0;
-}
-
-static void prefetch_work(void *argument, int worker, int n_workers)
-{
-    (void)n_workers;
-    struct prefetch *p = argument;
-    while (!__atomic_load_n(&p->failed_errno, __ATOMIC_RELAXED)) {
-        int64_t chunk = thread_take(&p->next, 1, p->n_chunks);
-        if (chunk < 0) return;
-        const struct shard *shard = p->st->shards;
-        while (chunk >= shard_chunks(shard)) chunk -= shard_chunks(shard++);
-        size_t begin = (size_t)chunk * PREFETCH_BYTES;
-        size_t size = shard->data_size - begin;
-        if (size > PREFETCH_BYTES) size = PREFETCH_BYTES;
-        int failed = prefetch_bytes(shard->data + begin, size, p->page);
-        if (failed) __atomic_store_n(&p->failed_errno, failed, __ATOMIC_RELAXED);
-        size_t done = __atomic_add_fetch(&p->done, size, __ATOMIC_RELAXED);
-        if (worker == 0 && p->progress && !p->progress(p->argument, done, p->st->total_bytes))
-            __atomic_store_n(&p->failed_errno, -1, __ATOMIC_RELAXED);
-    }
-}
-
-status safetensors_prefetch(const struct safetensors *st, struct thread_pool *threads,
-                            safetensors_progress *progress, void *argument, struct error *err)
-{
-    long page = sysconf(_SC_PAGESIZE);
-    struct prefetch p = {.st = st,
-                         .page = page > 0 ? (size_t)page : 4096,
-                         .progress = progress,
-                         .argument = argument};
-    for (size_t i = 0; i < st->n_shards; i++) p.n_chunks += shard_chunks(&st->shards[i]);
-    if (threads)
-        thread_pool_run(threads, prefetch_work, &p);
-    else
-        prefetch_work(&p, 0, 1);
-    if (!p.failed_errno && progress && !progress(argument, st->total_bytes, st->total_bytes))
-        p.failed_errno = -1;
-    if (p.failed_errno == -1) return error_set(err, STATUS_CANCELLED, "loading was cancelled");
-    if (p.failed_errno)
-        return error_set(err, STATUS_IO, "%s: cannot read the tensors: %s", st->shards[0].path,
-                         strerror(p.failed_errno));
-    return STATUS_OK;
-}

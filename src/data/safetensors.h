@@ -23,16 +23,9 @@
 
 #include "base/status.h"
 #include "base/str.h"
-#include "base/threads.h"
-#include "tensor/tensor.h"
+#include "data/tensor_set.h"
 
 struct safetensors;
-
-struct safetensors_entry {
-    struct str name;      /* terminated */
-    struct tensor tensor; /* a view into the map: read-only */
-    const char *file;     /* path of its shard, for messages */
-};
 
 /* A folder (model.safetensors, else model.safetensors.index.json), an index, or one file.
  * On failure *out is NULL and everything is released. */
@@ -42,21 +35,8 @@ status safetensors_open_memory(struct safetensors **out, const void *data, size_
                                const char *source, struct error *err);
 void safetensors_close(struct safetensors *);
 
-/* Entries in order of file name, then of position in the file. */
-size_t safetensors_count(const struct safetensors *);
-const struct safetensors_entry *safetensors_at(const struct safetensors *, size_t index);
-/* NULL when there is none. */
-const struct safetensors_entry *safetensors_find(const struct safetensors *, const char *name);
-bool safetensors_is_aligned(const struct safetensors_entry *); /* to its element's size */
-size_t safetensors_total_bytes(const struct safetensors *);    /* of tensor data */
+/* Its tensors, in order of file name, then of position in the file. */
+const struct tensor_set *safetensors_tensors(const struct safetensors *);
 size_t safetensors_file_count(const struct safetensors *);
-
-/* Brings every page of the tensors into memory with all threads of the pool (NULL: the caller alone).
- * `progress` (may be NULL) is called on the calling thread, at last with done == total; when it returns
- * false the call ends with STATUS_CANCELLED. A failed disk read is STATUS_IO where the system can say
- * so (Linux 5.14 and later). */
-typedef bool safetensors_progress(void *argument, size_t done_bytes, size_t total_bytes);
-status safetensors_prefetch(const struct safetensors *, struct thread_pool *,
-                            safetensors_progress *progress, void *argument, struct error *err);
 
 #endif

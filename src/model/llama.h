@@ -10,7 +10,7 @@
 
 #include "base/status.h"
 #include "data/json.h"
-#include "data/safetensors.h"
+#include "data/tensor_set.h"
 #include "model/rope.h"
 #include "op/op.h"
 #include "tensor/tensor.h"
@@ -47,7 +47,7 @@ struct llama_model;
  * tensor its own) and shape is checked before the model is made; a tensor that the configuration has no
  * place for is refused. Immutable: any number of threads may run steps of one model. */
 status llama_model_create(struct llama_model **, const struct llama_config *,
-                          const struct safetensors *checkpoint, struct error *err);
+                          const struct tensor_set *checkpoint, struct error *err);
 void llama_model_destroy(struct llama_model *);
 size_t llama_model_copied_bytes(const struct llama_model *); /* beside the checkpoint's */
 const struct llama_config *llama_model_config(const struct llama_model *);

@@ -14,10 +14,10 @@ static const char *const ignored_suffixes[] = {
 static const char *config_type_names = "F32, F16 or BF16";
 
 /* Kernels read elements through typed pointers. */
-static status align_tensor(struct llama_model *model, const struct safetensors_entry *entry,
+static status align_tensor(struct llama_model *model, const struct tensor_entry *entry,
                            struct tensor *t, struct error *err)
 {
-    if (safetensors_is_aligned(entry)) return STATUS_OK;
+    if (tensor_entry_is_aligned(entry)) return STATUS_OK;
     size_t bytes = tensor_bytes(t);
     void *copy = arena_alloc_aligned(&model->copies, bytes, 64);
     if (!copy)
@@ -29,13 +29,13 @@ static status align_tensor(struct llama_model *model, const struct safetensors_e
     return STATUS_OK;
 }
 
-static status bind_tensor(struct llama_model *model, const struct safetensors *checkpoint,
+static status bind_tensor(struct llama_model *model, const struct tensor_set *checkpoint,
                           const char *name, int n_dims, int64_t rows, int64_t columns,
                           struct tensor *out, struct error *err)
 {
-    const struct safetensors_entry *entry = safetensors_find(checkpoint, name);
+    const struct tensor_entry *entry = tensor_set_find(checkpoint, str_of(name));
     if (!entry) {
-        const struct safetensors_entry *first = safetensors_at(checkpoint, 0);
+        const struct tensor_entry *first = tensor_set_at(checkpoint, 0);
         return error_set(err, STATUS_FORMAT, "%s: tensor \"%s\" is missing",
                          first ? first->file : "checkpoint", name);
     }
@@ -60,7 +60,7 @@ static status bind_tensor(struct llama_model *model, const struct safetensors *c
     return align_tensor(model, entry, out, err);
 }
 
-static status bind_layer(struct llama_model *model, const struct safetensors *checkpoint,
+static status bind_layer(struct llama_model *model, const struct tensor_set *checkpoint,
                          int64_t index, struct error *err)
 {
     const struct llama_config *c = &model->config;
@@ -76,7 +76,7 @@ static status bind_layer(struct llama_model *model, const struct safetensors *ch
     return STATUS_OK;
 }
 
-static status bind_all(struct llama_model *model, const struct safetensors *checkpoint,
+static status bind_all(struct llama_model *model, const struct tensor_set *checkpoint,
                        struct error *err)
 {
     const struct llama_config *c = &model->config;
@@ -117,11 +117,11 @@ static bool is_listed(const struct llama_config *c, struct str name)
 
 /* A tensor that the model would not use means that the checkpoint is of another architecture or that
  * config.json belongs to another model: computing without it would be quietly wrong. */
-static status refuse_unknown(const struct llama_config *c, const struct safetensors *checkpoint,
+static status refuse_unknown(const struct llama_config *c, const struct tensor_set *checkpoint,
                              struct error *err)
 {
-    for (size_t i = 0; i < safetensors_count(checkpoint); i++) {
-        const struct safetensors_entry *entry = safetensors_at(checkpoint, i);
+    for (size_t i = 0; i < checkpoint->n_entries; i++) {
+        const struct tensor_entry *entry = tensor_set_at(checkpoint, i);
         bool known = is_listed(c, entry->name);
         if (c->tie_word_embeddings && str_equal_c(entry->name, "lm_head.weight")) known = true;
         for (size_t k = 0; k < sizeof ignored_suffixes / sizeof *ignored_suffixes && !known; k++)
@@ -142,7 +142,7 @@ static status refuse_unknown(const struct llama_config *c, const struct safetens
 }
 
 status llama_model_create(struct llama_model **out, const struct llama_config *config,
-                          const struct safetensors *checkpoint, struct error *err)
+                          const struct tensor_set *checkpoint, struct error *err)
 {
     *out = NULL;
     struct llama_model *model = calloc(1, sizeof *model);

@@ -40,20 +40,24 @@ status op_check_tensor(const char *op, const char *argument, const struct tensor
                          printable ? tensor_describe(t, got) : "no tensor",
                          describe_wanted(types, n_dims, shape, wanted));
     }
-    int64_t bytes = (int64_t)dtype_size(t->dtype);
+    int64_t count = 1, bytes; /* blocks have fewer bytes than elements, the others at most 8 */
     for (int i = 0; i < n_dims; i++)
-        if (!checked_mul_i64(bytes, t->shape[i], &bytes))
+        if (!checked_mul_i64(count, t->shape[i], &count) || !checked_mul_i64(count, 8, &bytes))
             return error_set(err, STATUS_INVALID,
                              "%s: %s is %s, expected a size that can be addressed", op, argument,
                              tensor_describe(t, got));
-    if (bytes == 0) return STATUS_OK;
+    if (count == 0) return STATUS_OK;
+    if (t->shape[n_dims - 1] % dtype_block_elements(t->dtype))
+        return error_set(err, STATUS_INVALID, "%s: %s is %s, expected rows of whole blocks of %d",
+                         op, argument, tensor_describe(t, got),
+                         (int)dtype_block_elements(t->dtype));
     if (!tensor_is_contiguous(t))
         return error_set(err, STATUS_INVALID, "%s: %s is a strided %s, expected contiguous rows",
                          op, argument, tensor_describe(t, got));
-    if (!t->data || (uintptr_t)t->data % dtype_size(t->dtype) != 0)
+    if (!t->data || (uintptr_t)t->data % dtype_alignment(t->dtype) != 0)
         return error_set(err, STATUS_INVALID,
                          "%s: %s has data at %p, expected an address aligned to %zu bytes", op,
-                         argument, t->data, dtype_size(t->dtype));
+                         argument, t->data, dtype_alignment(t->dtype));
     return STATUS_OK;
 }
 

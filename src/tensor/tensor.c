@@ -3,23 +3,51 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/checked.h"
+
 static const struct {
     const char *name;
+    int64_t elements;
     size_t bytes;
-} dtypes[DTYPE_COUNT] = {[DTYPE_NONE] = {"none", 0},
-#define X(name, bytes, text) [DTYPE_##name] = {text, bytes},
+} dtypes[DTYPE_COUNT] = {[DTYPE_NONE] = {"none", 0, 0},
+#define X(name, elements, bytes, text) [DTYPE_##name] = {text, elements, bytes},
                          DTYPE_LIST(X)
 #undef X
 };
 
+static bool is_known(enum dtype dtype) { return (unsigned)dtype < DTYPE_COUNT; }
+
 size_t dtype_size(enum dtype dtype)
 {
-    return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].bytes : 0;
+    return is_known(dtype) && dtypes[dtype].elements == 1 ? dtypes[dtype].bytes : 0;
 }
 
 const char *dtype_name(enum dtype dtype)
 {
-    return (unsigned)dtype < DTYPE_COUNT ? dtypes[dtype].name : "unknown";
+    return is_known(dtype) ? dtypes[dtype].name : "unknown";
+}
+
+bool dtype_is_quantised(enum dtype dtype) { return is_known(dtype) && dtypes[dtype].elements > 1; }
+
+int64_t dtype_block_elements(enum dtype dtype)
+{
+    return is_known(dtype) ? dtypes[dtype].elements : 0;
+}
+
+size_t dtype_block_bytes(enum dtype dtype) { return is_known(dtype) ? dtypes[dtype].bytes : 0; }
+
+size_t dtype_alignment(enum dtype dtype)
+{
+    size_t size = dtype_size(dtype);
+    return size ? size : 1;
+}
+
+bool dtype_bytes(enum dtype dtype, int64_t n, size_t *out)
+{
+    int64_t elements = dtype_block_elements(dtype);
+    *out = 0;
+    if (n < 0 || elements == 0 || n % elements) return false;
+    return checked_mul_size((size_t)(n / elements), dtypes[dtype].bytes, out);
 }
 
 enum dtype dtype_from_name(struct str name)
@@ -81,12 +109,14 @@ int64_t tensor_count(const struct tensor *t)
 
 size_t tensor_bytes(const struct tensor *t)
 {
-    return (size_t)tensor_count(t) * dtype_size(t->dtype);
+    int64_t elements = dtype_block_elements(t->dtype);
+    return elements ? (size_t)(tensor_count(t) / elements) * dtypes[t->dtype].bytes : 0;
 }
 
 struct tensor tensor_rows(struct tensor t, int64_t from, int64_t to)
 {
-    t.data = (char *)t.data + (size_t)(from * t.stride[0]) * dtype_size(t.dtype);
+    t.data = (char *)t.data +
+             (size_t)(from * t.stride[0] / dtype_block_elements(t.dtype)) * dtypes[t.dtype].bytes;
     t.shape[0] = to - from;
     return t;
 }

@@ -12,27 +12,41 @@
 
 #include "base/str.h"
 
-/* X(NAME, bytes per element, safetensors name) */
+/* X(NAME, elements of a block, bytes of a block, name). Types of one element are those of safetensors; the
+ * others are the quantised blocks of GGUF, laid out in tensor/quant.h: a row is a whole number of blocks. */
 #define DTYPE_LIST(X)                                                                              \
-    X(F32, 4, "F32")                                                                               \
-    X(F16, 2, "F16")                                                                               \
-    X(BF16, 2, "BF16")                                                                             \
-    X(F64, 8, "F64")                                                                               \
-    X(I8, 1, "I8")                                                                                 \
-    X(U8, 1, "U8")                                                                                 \
-    X(BOOL, 1, "BOOL")                                                                             \
-    X(I16, 2, "I16")                                                                               \
-    X(U16, 2, "U16")                                                                               \
-    X(I32, 4, "I32")                                                                               \
-    X(U32, 4, "U32")                                                                               \
-    X(I64, 8, "I64")                                                                               \
-    X(U64, 8, "U64")                                                                               \
-    X(F8_E4M3, 1, "F8_E4M3")                                                                       \
-    X(F8_E5M2, 1, "F8_E5M2")
+    X(F32, 1, 4, "F32")                                                                            \
+    X(F16, 1, 2, "F16")                                                                            \
+    X(BF16, 1, 2, "BF16")                                                                          \
+    X(F64, 1, 8, "F64")                                                                            \
+    X(I8, 1, 1, "I8")                                                                              \
+    X(U8, 1, 1, "U8")                                                                              \
+    X(BOOL, 1, 1, "BOOL")                                                                          \
+    X(I16, 1, 2, "I16")                                                                            \
+    X(U16, 1, 2, "U16")                                                                            \
+    X(I32, 1, 4, "I32")                                                                            \
+    X(U32, 1, 4, "U32")                                                                            \
+    X(I64, 1, 8, "I64")                                                                            \
+    X(U64, 1, 8, "U64")                                                                            \
+    X(F8_E4M3, 1, 1, "F8_E4M3")                                                                    \
+    X(F8_E5M2, 1, 1, "F8_E5M2")                                                                    \
+    X(Q4_0, 32, 18, "Q4_0")                                                                        \
+    X(Q4_1, 32, 20, "Q4_1")                                                                        \
+    X(Q5_0, 32, 22, "Q5_0")                                                                        \
+    X(Q5_1, 32, 24, "Q5_1")                                                                        \
+    X(Q8_0, 32, 34, "Q8_0")                                                                        \
+    X(Q2_K, 256, 84, "Q2_K")                                                                       \
+    X(Q3_K, 256, 110, "Q3_K")                                                                      \
+    X(Q4_K, 256, 144, "Q4_K")                                                                      \
+    X(Q5_K, 256, 176, "Q5_K")                                                                      \
+    X(Q6_K, 256, 210, "Q6_K")                                                                      \
+    X(IQ4_NL, 32, 18, "IQ4_NL")                                                                    \
+    X(IQ4_XS, 256, 136, "IQ4_XS")                                                                  \
+    X(MXFP4, 32, 17, "MXFP4")
 
 enum dtype {
     DTYPE_NONE, /* an absent tensor: optional arguments */
-#define X(name, bytes, text) DTYPE_##name,
+#define X(name, elements, bytes, text) DTYPE_##name,
     DTYPE_LIST(X)
 #undef X
         DTYPE_COUNT
@@ -48,8 +62,15 @@ struct tensor {
     int64_t stride[TENSOR_MAX_DIMS]; /* in elements */
 };
 
-size_t dtype_size(enum dtype);      /* bytes of one element; 0 for DTYPE_NONE */
-const char *dtype_name(enum dtype); /* "BF16" */
+size_t dtype_size(enum dtype);       /* bytes of one element; 0 for DTYPE_NONE and for blocks */
+const char *dtype_name(enum dtype);  /* "BF16" */
+bool dtype_is_quantised(enum dtype); /* elements stand in blocks */
+int64_t dtype_block_elements(enum dtype); /* 1 when not quantised; 0 for DTYPE_NONE */
+size_t dtype_block_bytes(enum dtype);     /* dtype_size when not quantised */
+/* What data of this type is aligned to: the element, or 1 for blocks. */
+size_t dtype_alignment(enum dtype);
+/* Bytes of n elements, a whole number of blocks. False when the product overflows or n is not. */
+bool dtype_bytes(enum dtype, int64_t n, size_t *out);
 /* DTYPE_NONE when unknown. */
 enum dtype dtype_from_name(struct str name);
 

@@ -16,15 +16,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct error err;
     if (safetensors_open_memory(&st, bytes, size, "fuzz", &err) == STATUS_OK) {
         size_t total = 0;
-        for (size_t i = 0; i < safetensors_count(st); i++) {
-            const struct safetensors_entry *e = safetensors_at(st, i);
+        for (size_t i = 0; i < safetensors_tensors(st)->n_entries; i++) {
+            const struct tensor_entry *e = tensor_set_at(safetensors_tensors(st), i);
             const unsigned char *from = e->tensor.data;
             size_t n = tensor_bytes(&e->tensor);
             if (from < bytes + 8 || n > (size_t)(bytes + size - from)) abort();
-            if (safetensors_find(st, e->name.data) != e) abort();
+            if (tensor_set_find(safetensors_tensors(st), str_of(e->name.data)) != e) abort();
             total += n;
         }
-        if (total != safetensors_total_bytes(st)) abort();
+        if (total != safetensors_tensors(st)->total_bytes) abort();
         safetensors_close(st);
     } else if (st) {
         abort();

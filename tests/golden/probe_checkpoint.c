@@ -25,8 +25,7 @@ static status open_one(const char *name, const char *how, const char *cache, str
     status result = checkpoint_open(&c, name, &options, err);
     if (result != STATUS_OK) return result;
     printf("%" PRId64 " layers, %zu tensors, rope %s, %zu eos ids\n", c->config.num_hidden_layers,
-           safetensors_count(c->tensors), rope_kind_name(c->config.rope.kind),
-           c->generation.n_eos_ids);
+           c->tensors->n_entries, rope_kind_name(c->config.rope.kind), c->generation.n_eos_ids);
     checkpoint_close(c);
     return STATUS_OK;
 }

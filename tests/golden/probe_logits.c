@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "data/safetensors.h"
 #include "model/llama.h"
 
 enum { MAX_SEQUENCES = 64, MAX_LENGTH = 8192 };
@@ -158,7 +159,8 @@ static void open_model(struct run *r, const char *folder, const char *isa, int t
         json_parse(&r->arena, strbuf_view(&text), NULL, path.data, &config, &err) != STATUS_OK ||
         llama_config_parse(&r->config, config, path.data, &err) != STATUS_OK ||
         safetensors_open(&r->checkpoint, folder, &err) != STATUS_OK ||
-        llama_model_create(&r->model, &r->config, r->checkpoint, &err) != STATUS_OK ||
+        llama_model_create(&r->model, &r->config, safetensors_tensors(r->checkpoint), &err) !=
+            STATUS_OK ||
         op_table_init(&r->table, isa, &err) != STATUS_OK ||
         thread_pool_create(&r->threads, threads, &err) != STATUS_OK)
         stop(err.text);

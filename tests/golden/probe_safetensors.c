@@ -33,15 +33,15 @@ static void answer(const char *path)
         return;
     }
     size_t complete = 0;
-    result = safetensors_prefetch(st, NULL, count_calls, &complete, &err);
+    result = tensor_set_prefetch(safetensors_tensors(st), NULL, count_calls, &complete, &err);
     if (result != STATUS_OK || !complete) {
         printf("error %s prefetch: %s\n", status_name(result), err.text);
         safetensors_close(st);
         return;
     }
-    printf("ok %zu\n", safetensors_count(st));
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct safetensors_entry *e = safetensors_at(st, i);
+    printf("ok %zu\n", safetensors_tensors(st)->n_entries);
+    for (size_t i = 0; i < safetensors_tensors(st)->n_entries; i++) {
+        const struct tensor_entry *e = tensor_set_at(safetensors_tensors(st), i);
         printf("%.*s\t%s\t", STR_ARGS(e->name), dtype_name(e->tensor.dtype));
         for (int d = 0; d < e->tensor.n_dims; d++) printf("%" PRId64 ",", e->tensor.shape[d]);
         printf("\t%08" PRIx32 "\n", crc32_bytes(e->tensor.data, tensor_bytes(&e->tensor)));

@@ -1,5 +1,6 @@
 /* Everything in a step is checked before anything is written: each field out of range, and fields that
  * contradict each other. The model is made in memory with weights of zero. */
+#include "data/safetensors.h"
 #include "model/llama.h"
 
 #include "check.h"
@@ -80,7 +81,7 @@ static void set_up(void)
     CHECK_OK(json_parse(&s.arena, str_of(config_text), NULL, "config.json", &config, &err), err);
     CHECK_OK(llama_config_parse(&s.config, config, "config.json", &err), err);
     CHECK_OK(safetensors_open_memory(&s.checkpoint, file, make_file(), "memory", &err), err);
-    CHECK_OK(llama_model_create(&s.model, &s.config, s.checkpoint, &err), err);
+    CHECK_OK(llama_model_create(&s.model, &s.config, safetensors_tensors(s.checkpoint), &err), err);
     CHECK_OK(op_table_init(&s.table, "ref", &err), err);
     s.limits = (struct llama_limits){.max_tokens = 8, .max_logit_rows = 4, .n_threads = 1};
     s.cache = (struct llama_kv_cache){DTYPE_F32, BLOCKS, BLOCK, cache_data};

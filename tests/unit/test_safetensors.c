@@ -41,11 +41,15 @@ TEST(safetensors_reads_tensors_in_place)
     struct error err;
     size_t size = make_file(two, 26);
     CHECK_OK(safetensors_open_memory(&st, bytes, size, "x", &err), err);
-    CHECK_INT(safetensors_count(st), 2);
-    CHECK_INT(safetensors_total_bytes(st), 26);
-    const struct safetensors_entry *b = safetensors_find(st, "b"), *a = safetensors_find(st, "a");
-    CHECK(b == safetensors_at(st, 0) && a == safetensors_at(st, 1) && !safetensors_at(st, 2));
-    CHECK(!safetensors_find(st, "__metadata__") && !safetensors_find(st, ""));
+    CHECK_INT(safetensors_tensors(st)->n_entries, 2);
+    CHECK_INT(safetensors_tensors(st)->total_bytes, 26);
+    const struct tensor_entry *b = tensor_set_find(safetensors_tensors(st), str_of("b")),
+                              *a = tensor_set_find(safetensors_tensors(st), str_of("a"));
+    CHECK(b == tensor_set_at(safetensors_tensors(st), 0) &&
+          a == tensor_set_at(safetensors_tensors(st), 1) &&
+          !tensor_set_at(safetensors_tensors(st), 2));
+    CHECK(!tensor_set_find(safetensors_tensors(st), str_of("__metadata__")) &&
+          !tensor_set_find(safetensors_tensors(st), str_of("")));
     CHECK(b->tensor.data == bytes + size - 26 && a->tensor.data == bytes + size - 2);
     CHECK_INT(b->tensor.dtype, DTYPE_F32);
     CHECK_INT(b->tensor.n_dims, 2);
@@ -162,12 +166,13 @@ TEST(safetensors_prefetch_reports_progress_and_can_be_cancelled)
     struct thread_pool *pool;
     CHECK_OK(thread_pool_create(&pool, 3, &err), err);
     struct calls calls = {0};
-    CHECK_OK(safetensors_prefetch(st, pool, on_progress, &calls, &err), err);
+    CHECK_OK(tensor_set_prefetch(safetensors_tensors(st), pool, on_progress, &calls, &err), err);
     CHECK(calls.n >= 1 && calls.last == data && calls.total == data);
     calls = (struct calls){.cancel_at = 1};
-    CHECK_INT(safetensors_prefetch(st, NULL, on_progress, &calls, &err), STATUS_CANCELLED);
+    CHECK_INT(tensor_set_prefetch(safetensors_tensors(st), NULL, on_progress, &calls, &err),
+              STATUS_CANCELLED);
     CHECK_INT(calls.n, 1);
-    CHECK_OK(safetensors_prefetch(st, NULL, NULL, NULL, &err), err);
+    CHECK_OK(tensor_set_prefetch(safetensors_tensors(st), NULL, NULL, NULL, &err), err);
     thread_pool_destroy(pool);
     safetensors_close(st);
 }
