@@ -1,6 +1,14 @@
 /* The embedded chat page: the files are whole, the gzip twins are theirs, and the headers say what they must. */
 #include "serve/page_assets.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "check.h"
 
 static const struct http_asset *find(const char *path)
@@ -81,4 +89,97 @@ TEST(the_policy_allows_only_this_origin)
         CHECK(!has(policy, "unsafe") && !has(policy, "*") && !has(policy, "http"));
         CHECK(str_equal_c(field(&assets[i], "X-Frame-Options"), "DENY"));
     }
+}
+
+/* ---- through the server ---------------------------------------------------------------------------- */
+
+static void *run_server(void *server)
+{
+    struct error err;
+    return http_server_run(server, &err) == STATUS_OK ? server : NULL;
+}
+
+/* One exchange on a connection of its own; what came back, terminated. */
+static size_t ask(int port, const char *request, char *reply, size_t capacity)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    size_t size = 0;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address)) {
+        CHECK(write(fd, request, strlen(request)) == (ssize_t)strlen(request));
+        for (ssize_t n; (n = read(fd, reply + size, capacity - 1 - size)) > 0;) size += (size_t)n;
+    }
+    if (fd >= 0) close(fd);
+    reply[size] = '\0';
+    return size;
+}
+
+TEST(the_server_sends_the_form_that_the_client_accepts)
+{
+    struct http_server_options options = {.port = 0};
+    options.assets = page_assets(&options.n_assets);
+    struct http_server *server;
+    struct error err;
+    CHECK_OK(http_server_create(&server, &options, &err), err);
+    if (!server) return;
+    pthread_t thread;
+    CHECK(!pthread_create(&thread, NULL, run_server, server));
+
+    static const struct {
+        const char *accept;
+        bool gzip;
+    } cases[] = {{NULL, false},
+                 {"", false},
+                 {"identity", false},
+                 {"gzip", true},
+                 {"GZIP;q=1.0", true},
+                 {"deflate, gzip, br", true},
+                 {"br;q=1, gzip ; q=0.001", true},
+                 {"gzip;q=0", false},
+                 {"gzip;q=0.000, *", false},
+                 {"*", true},
+                 {"*;q=0", false},
+                 {"gzipped, xgzip", false}};
+    const struct http_asset *page = find("/"), *program = find("/app.js");
+    enum { CAPACITY = 1 << 20 };
+    char *reply = malloc(CAPACITY), request[512], line[128];
+    CHECK(reply != NULL);
+    for (size_t i = 0; reply && i < sizeof cases / sizeof *cases; i++) {
+        snprintf(request, sizeof request,
+                 "GET /app.js HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s%s%s\r\n",
+                 cases[i].accept ? "Accept-Encoding: " : "", cases[i].accept ? cases[i].accept : "",
+                 cases[i].accept ? "\r\n" : "");
+        size_t size = ask(http_server_port(server), request, reply, CAPACITY);
+        struct str text = {reply, size};
+        struct str want = cases[i].gzip ? program->gzip : program->bytes;
+        CHECK(str_starts_with(text, STR("HTTP/1.1 200 ")) && str_ends_with(text, want));
+        struct str head = str_slice(text, 0, size - want.size);
+        CHECK_INT(has(head, "Content-Encoding: gzip\r\n"), cases[i].gzip);
+        snprintf(line, sizeof line, "ETag: %s%s\r\n", cases[i].gzip ? "W/" : "", program->etag);
+        CHECK(has(head, line) && has(head, "Vary: Accept-Encoding\r\n"));
+        CHECK(has(head, "\r\nContent-Security-Policy: default-src 'none';"));
+        CHECK(has(head, "\r\nX-Content-Type-Options: nosniff\r\n"));
+    }
+    /* Both forms of the tag say that nothing changed; HEAD has the length and no body. */
+    for (int weak = 0; reply && weak < 2; weak++) {
+        snprintf(request, sizeof request,
+                 "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                 "If-None-Match: \"x\", %s%s\r\n\r\n",
+                 weak ? "W/" : "", page->etag);
+        struct str text = {reply, ask(http_server_port(server), request, reply, CAPACITY)};
+        CHECK(str_starts_with(text, STR("HTTP/1.1 304 ")) && str_ends_with(text, STR("\r\n\r\n")));
+    }
+    if (reply) {
+        size_t size =
+            ask(http_server_port(server),
+                "HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", reply, CAPACITY);
+        snprintf(line, sizeof line, "Content-Length: %zu\r\n", page->bytes.size);
+        CHECK(has((struct str){reply, size}, line));
+        CHECK(str_ends_with((struct str){reply, size}, STR("\r\n\r\n")));
+    }
+    free(reply);
+    http_server_stop(server);
+    CHECK(!pthread_join(thread, NULL));
+    http_server_destroy(server);
 }
