@@ -10,6 +10,7 @@
 #define COMMANDS_LIST(X)                                                                           \
     X(chat, CHAT_SUMMARY)                                                                          \
     X(generate, GENERATE_SUMMARY)                                                                  \
+    X(serve, SERVE_SUMMARY)                                                                        \
     X(tokenize, TOKENIZE_SUMMARY)                                                                  \
     X(detokenize, DETOKENIZE_SUMMARY)                                                              \
     X(template, TEMPLATE_SUMMARY)                                                                  \
@@ -20,6 +21,7 @@
 struct environment {
     const char *term, *home, *hf_home, *hf_hub_cache;
     const char *xdg_cache_home, *xdg_state_home, *xdg_config_home;
+    char *(*lookup)(const char *name); /* getenv, for options that are TWLLM_... there */
 };
 
 #define X(name, summary)                                                                           \

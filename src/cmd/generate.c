@@ -123,7 +123,7 @@ static status generate_single(struct session *session, const struct generate_opt
     if (result == STATUS_OK && cancelled)
         result = error_set(err, STATUS_CANCELLED, "%s", message(MESSAGE_CHAT_STOPPED));
     twllm_free(ids);
-    generation_deinit(&single.generation);
+    generation_clear(&single.generation);
     return result;
 }
 

@@ -232,7 +232,7 @@ static void release_job(struct job *job)
     twllm_params_destroy(job->params);
     twllm_free(job->ids);
     free(job->id);
-    generation_deinit(&job->generation);
+    generation_clear(&job->generation);
     *job = (struct job){0};
 }
 

@@ -11,7 +11,7 @@ status generation_init(struct generation *generation, size_t n_completions)
     return generation->completions ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-void generation_deinit(struct generation *generation)
+void generation_clear(struct generation *generation)
 {
     for (size_t i = 0; generation->completions && i < generation->n_completions; i++) {
         struct completion *completion = &generation->completions[i];

@@ -31,7 +31,7 @@ struct generation {
 
 /* STATUS_NO_MEMORY. */
 status generation_init(struct generation *, size_t n_completions);
-void generation_deinit(struct generation *);
+void generation_clear(struct generation *);
 static inline bool generation_is_done(const struct generation *generation)
 {
     return generation->failed || generation->n_finished == generation->n_completions;

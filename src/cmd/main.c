@@ -132,6 +132,7 @@ int main(int argc, char **argv)
         .xdg_cache_home = getenv("XDG_CACHE_HOME"),
         .xdg_state_home = getenv("XDG_STATE_HOME"),
         .xdg_config_home = getenv("XDG_CONFIG_HOME"),
+        .lookup = getenv,
     };
     messages_set_language(
         messages_language(getenv("LC_ALL"), getenv("LC_MESSAGES"), getenv("LANG")));

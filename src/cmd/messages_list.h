@@ -3,13 +3,15 @@
 #define CMD_MESSAGES_LIST_H
 
 #include "cmd/messages_options.h"
+#include "cmd/messages_serve.h"
 
 #define MESSAGES_LIST(X)                                                                           \
     MESSAGES_GENERAL(X)                                                                            \
     MESSAGES_CHAT(X)                                                                               \
     MESSAGES_REPORTS(X)                                                                            \
     MESSAGES_COMMANDS(X)                                                                           \
-    MESSAGES_OPTIONS(X)
+    MESSAGES_OPTIONS(X)                                                                            \
+    MESSAGES_SERVE(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \

@@ -343,5 +343,7 @@ void http_dispatch_body(struct http_exchange *exchange)
     if (exchange->asset)
         respond_asset(exchange);
     else
-        exchange->route->handler(exchange, request, exchange->server->options.user);
+        exchange->route->handler(exchange, request,
+                                 exchange->route->user ? exchange->route->user
+                                                       : exchange->server->options.user);
 }

@@ -154,6 +154,7 @@ struct http_route {
     const char
         *body_type; /* "application/json": another Content-Type is refused with 415; NULL: any */
     http_error_writer *errors;          /* NULL: OpenAI's form */
+    void *user;                         /* handed to the handler; NULL: the server's */
     const char *content_type_of_errors; /* NULL: "application/json" */
 };
 

@@ -2,7 +2,7 @@
  * few that read requests.
  *
  *     serve_create  ->  http_server_create with serve_routes and user = the serve  ->  http_server_run
- *     ->  serve_drain, http_server_drain  ->  http_server_destroy, serve_destroy
+ *     ->  serve_drain, http_server_drain  ->  serve_destroy, http_server_destroy
  */
 #ifndef SERVE_SERVE_H
 #define SERVE_SERVE_H
@@ -57,7 +57,7 @@ struct serve_options {               /* 0: the default in brackets */
 };
 
 status serve_create(struct serve **, const struct serve_options *, struct error *err);
-/* After http_server_destroy. */
+/* After http_server_run has returned, before http_server_destroy: releases every exchange it still holds. */
 void serve_destroy(struct serve *);
 
 /* For http_server_options.routes; live as long as the serve. */
