@@ -138,6 +138,50 @@ production json_text_key(struct json_text *t, regular key)
     return production_sequence(t->productions, production_terminal(t->productions, key), t->colon);
 }
 
+/* Parts between an opened bracket and its end, with commas. */
+static production constant_items(struct json_text *t, const struct json *value, uint32_t depth)
+{
+    struct production_set *p = t->productions;
+    production r = value->type == JSON_OBJECT ? t->close_object : t->close_array;
+    if (value->n_items == 0)
+        r = production_literal(p, str_of(value->type == JSON_OBJECT ? "}" : "]"));
+    for (uint32_t i = value->n_items; i-- > 0;) {
+        production item = json_text_constant(t, &value->items[i], depth - 1);
+        if (value->type == JSON_OBJECT)
+            item = production_sequence(
+                p, json_text_key(t, json_text_string(t, value->items[i].key)), item);
+        if (i) item = production_sequence(p, t->comma, item);
+        r = production_sequence(p, item, r);
+    }
+    return r;
+}
+
+production json_text_constant(struct json_text *t, const struct json *value, uint32_t depth)
+{
+    struct production_set *p = t->productions;
+    if (depth == 0) {
+        t->regulars->failure = STATUS_LIMIT;
+        return PRODUCTION_NOTHING;
+    }
+    switch (value->type) {
+    case JSON_NULL:
+        return production_literal(p, STR("null"));
+    case JSON_FALSE:
+        return production_literal(p, STR("false"));
+    case JSON_TRUE:
+        return production_literal(p, STR("true"));
+    case JSON_NUMBER:
+        return production_literal(p, value->text);
+    case JSON_STRING:
+        return production_terminal(p, json_text_string(t, value->text));
+    case JSON_ARRAY:
+        return production_sequence(p, t->open_array, constant_items(t, value, depth));
+    case JSON_OBJECT:
+        return production_sequence(p, t->open_object, constant_items(t, value, depth));
+    }
+    return PRODUCTION_NOTHING;
+}
+
 status grammar_compile_json_object(struct grammar **out, const struct grammar_options *options,
                                    struct error *err)
 {

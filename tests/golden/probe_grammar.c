@@ -12,7 +12,7 @@
  *   forced    true: the bytes and tokens that must come first
  *   times     true: nanoseconds of each mask
  */
-#define PROBE_WITHOUT_SCHEMA
+#define PROBE_WITHOUT_EBNF
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +89,8 @@ static status compile(struct probe *p, const struct json *request, struct gramma
     json_bool(json_get(o, "no_unicode_escapes"), &options.no_unicode_escapes);
     if (str_equal_c(kind, "regex")) return grammar_compile_regex(out, source, &options, err);
     if (str_equal_c(kind, "object")) return grammar_compile_json_object(out, &options, err);
-#ifndef PROBE_WITHOUT_SCHEMA
     if (str_equal_c(kind, "schema")) return grammar_compile_json_schema(out, source, &options, err);
+#ifndef PROBE_WITHOUT_EBNF
     if (str_equal_c(kind, "ebnf"))
         return grammar_compile_ebnf(out, source, member(o, "start"), &options, err);
     if (str_equal_c(kind, "tag")) return grammar_compile_structural_tag(out, source, &options, err);
