@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "checkpoint/embedded.h"
+#include "checkpoint/gguf_config.h"
 
 enum { CONFIG_LIMIT_BYTES = 4 << 20 };
 
@@ -73,12 +74,21 @@ static status open_configs(struct checkpoint *c, struct error *err)
     return result;
 }
 
+/* One file that holds everything. */
+static status open_gguf(struct checkpoint *c, unsigned parts, struct error *err)
+{
+    TRY(gguf_open(&c->gguf, c->folder, err));
+    if (parts & CHECKPOINT_CONFIG) TRY(gguf_config_read(&c->config, &c->generation, c->gguf, err));
+    if (parts & CHECKPOINT_TOKENIZER) TRY(tokenizer_open_gguf(&c->tokenizer, c->gguf, err));
+    return STATUS_OK;
+}
+
 static status open_folder(struct checkpoint *c, unsigned parts, struct error *err)
 {
     if (parts & CHECKPOINT_CONFIG) {
         if (!file_is_directory(c->folder))
             return error_set(err, STATUS_INVALID,
-                             "%s: expected a model's folder (with config.json), not a file",
+                             "%s: expected a model's folder (with config.json) or a GGUF file",
                              c->folder);
         TRY(open_configs(c, err));
     }
@@ -120,7 +130,7 @@ static status join_parts(struct checkpoint *c, const struct checkpoint_options *
                                       c->config.vocab_size, "tokenizer_config.json", err));
     }
     if (!(parts & CHECKPOINT_WEIGHTS)) return STATUS_OK;
-    c->tensors = safetensors_tensors(c->safetensors);
+    c->tensors = c->gguf ? gguf_tensors(c->gguf) : safetensors_tensors(c->safetensors);
     TRY(llama_model_create(&c->model, &c->config, c->tensors, err));
     if (options->prefetch)
         TRY(tensor_set_prefetch(c->tensors, options->threads, options->progress,
@@ -147,7 +157,7 @@ status checkpoint_open(struct checkpoint **out, const char *name,
     } else {
         TRY_GOTO(hub_cache_resolve(&options->hub, name, &folder, err));
         TRY_GOTO(copy_name(&c->folder, folder.data, err));
-        TRY_GOTO(open_folder(c, parts, err));
+        TRY_GOTO(gguf_is_file(c->folder) ? open_gguf(c, parts, err) : open_folder(c, parts, err));
     }
     TRY_GOTO(join_parts(c, options, parts, err));
     strbuf_deinit(&folder);
@@ -164,6 +174,7 @@ void checkpoint_close(struct checkpoint *c)
     if (!c) return;
     llama_model_destroy(c->model);
     safetensors_close(c->safetensors);
+    gguf_close(c->gguf);
     tokenizer_destroy(c->tokenizer);
     free(c->folder);
     free(c->name);

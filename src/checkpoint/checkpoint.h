@@ -1,7 +1,8 @@
 /* checkpoint: everything a model's folder holds, opened by one call.
  *
  * A folder as Hugging Face publishes it (config.json, generation_config.json, tokenizer files,
- * safetensors), a name in the Hugging Face cache, or the embedded default model. Owns what it opened;
+ * safetensors), a name in the Hugging Face cache, a GGUF file (any part of a split one), or the embedded default
+ * model. Owns what it opened;
  * immutable afterwards and usable from any thread.
  */
 #ifndef CHECKPOINT_CHECKPOINT_H
@@ -12,6 +13,7 @@
 #include "base/status.h"
 #include "base/threads.h"
 #include "checkpoint/generation_config.h"
+#include "data/gguf.h"
 #include "data/safetensors.h"
 #include "hub/hub_cache.h"
 #include "model/llama.h"
@@ -36,12 +38,13 @@ struct checkpoint_options {
 
 struct checkpoint {
     char *name;   /* as asked for; "embedded" for the default model */
-    char *folder; /* where it lies; NULL for the embedded model */
+    char *folder; /* where it lies, a GGUF file's path too; NULL for the embedded model */
     bool is_embedded;
     struct llama_config config;          /* with CHECKPOINT_CONFIG */
     struct generation_config generation; /* with CHECKPOINT_CONFIG; eos of the tokenizer included */
     struct tokenizer *tokenizer;         /* with CHECKPOINT_TOKENIZER */
     struct safetensors *safetensors;     /* with CHECKPOINT_WEIGHTS, of a folder */
+    struct gguf *gguf;                   /* of a GGUF file */
     const struct tensor_set *tensors;    /* with CHECKPOINT_WEIGHTS */
     struct llama_model *model;           /* with CHECKPOINT_WEIGHTS */
 };

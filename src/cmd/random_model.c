@@ -69,14 +69,14 @@ static void add_tensor(struct header *header, const char *prefix, const char *na
 static status write_header(struct header *header, const struct llama_config *c)
 {
     header->result = strbuf_append_c(&header->text, "{");
-#define X(field, name, n_dims, rows, columns, condition)                                           \
+#define X(field, name, gguf_name, n_dims, rows, columns, condition)                                \
     if (condition) add_tensor(header, "", name, n_dims, rows, columns);
     LLAMA_MODEL_WEIGHTS(X)
 #undef X
     for (int64_t layer = 0; layer < c->num_hidden_layers; layer++) {
         char prefix[48];
         snprintf(prefix, sizeof prefix, "model.layers.%lld.", (long long)layer);
-#define X(field, name, n_dims, rows, columns, condition)                                           \
+#define X(field, name, gguf_name, n_dims, rows, columns, condition)                                \
     if (condition) add_tensor(header, prefix, name, n_dims, rows, columns);
         LLAMA_LAYER_WEIGHTS(X)
 #undef X

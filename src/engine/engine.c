@@ -102,7 +102,9 @@ static size_t model_bytes(const struct llama_config *c, enum dtype dtype)
     int64_t layer = c->hidden_size * (heads + c->num_attention_heads * c->head_dim) +
                     3 * c->hidden_size * c->intermediate_size;
     int64_t rows = c->vocab_size * (c->tie_word_embeddings ? 1 : 2);
-    return (size_t)(c->num_hidden_layers * layer + rows * c->hidden_size) * dtype_size(dtype);
+    int64_t elements = dtype_block_elements(dtype);
+    int64_t blocks = (c->num_hidden_layers * layer + rows * c->hidden_size) / elements;
+    return (size_t)blocks * dtype_block_bytes(dtype);
 }
 
 status engine_create(struct engine **out, const struct llama_model *model,

@@ -15,7 +15,14 @@
 #include "op/op.h"
 #include "tensor/tensor.h"
 
+/* How a checkpoint names its tensors, and the order of the rows of the query and key projections. */
+enum llama_layout {
+    LLAMA_LAYOUT_HF,   /* the two elements of a pair that rope turns stand half a head apart */
+    LLAMA_LAYOUT_GGUF, /* they stand side by side */
+};
+
 struct llama_config {
+    enum llama_layout layout;
     int64_t vocab_size;          /* V */
     int64_t hidden_size;         /* D */
     int64_t intermediate_size;   /* F */
@@ -43,8 +50,8 @@ status llama_config_parse(struct llama_config *, const struct json *config, cons
  * see llama_weights.h. */
 struct llama_model;
 
-/* Borrows `checkpoint`, which must outlive the model. Every tensor's name, type (F32, F16 or BF16, each
- * tensor its own) and shape is checked before the model is made; a tensor that the configuration has no
+/* Borrows `checkpoint`, which must outlive the model. Every tensor's name, type (F32, F16 or BF16; matrices also
+ * the quantised types; each tensor its own) and shape is checked before the model is made; a tensor that the configuration has no
  * place for is refused. Immutable: any number of threads may run steps of one model. */
 status llama_model_create(struct llama_model **, const struct llama_config *,
                           const struct tensor_set *checkpoint, struct error *err);

@@ -90,6 +90,7 @@ static status attention_block(const struct pass *p, const struct llama_layer *la
         .slots = indices(step->kv_slots, step->n_tokens),
         .k_cache = cache_of_layer(p, index, false),
         .v_cache = cache_of_layer(p, index, true),
+        .interleaved = p->config->layout == LLAMA_LAYOUT_GGUF,
     };
     TRY(op_rope_kv(p->ops, &rotate, p->err));
 

@@ -7,11 +7,17 @@
 
 /* Tensors that some checkpoints carry and the model does not need: matched by the end of the name. */
 static const char *const ignored_suffixes[] = {
-    ".rotary_emb.inv_freq", /* recomputed from config.json */
-    ".self_attn.masked_bias",
+    ".rotary_emb.inv_freq",                        /* recomputed from config.json */
+    ".self_attn.masked_bias", "rope_freqs.weight", /* of GGUF files: already in the configuration */
 };
 
-static const char *config_type_names = "F32, F16 or BF16";
+static bool is_gguf(const struct llama_config *c) { return c->layout == LLAMA_LAYOUT_GGUF; }
+
+/* What the shapes come from, for messages. */
+static const char *config_name(const struct llama_config *c)
+{
+    return is_gguf(c) ? "the metadata" : "config.json";
+}
 
 /* Kernels read elements through typed pointers. */
 static status align_tensor(struct llama_model *model, const struct tensor_entry *entry,
@@ -41,9 +47,12 @@ static status bind_tensor(struct llama_model *model, const struct tensor_set *ch
     }
     const struct tensor *t = &entry->tensor;
     char got[96];
-    if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16)
-        return error_set(err, STATUS_UNSUPPORTED, "%s: tensor \"%s\" is %s, expected %s",
-                         entry->file, name, tensor_describe(t, got), config_type_names);
+    bool may_be_quantised = is_gguf(&model->config) && n_dims == 2;
+    if (t->dtype != DTYPE_F32 && t->dtype != DTYPE_F16 && t->dtype != DTYPE_BF16 &&
+        !(may_be_quantised && dtype_is_quantised(t->dtype)))
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "%s: tensor \"%s\" is %s, expected F32, F16 or BF16%s", entry->file, name,
+                         tensor_describe(t, got), may_be_quantised ? " or a quantised type" : "");
     bool same =
         t->n_dims == n_dims && t->shape[0] == rows && (n_dims < 2 || t->shape[1] == columns);
     if (!same) {
@@ -52,9 +61,9 @@ static status bind_tensor(struct llama_model *model, const struct tensor_set *ch
             snprintf(expected, sizeof expected, "(%" PRId64 ")", rows);
         else
             snprintf(expected, sizeof expected, "(%" PRId64 ", %" PRId64 ")", rows, columns);
-        return error_set(err, STATUS_FORMAT,
-                         "%s: tensor \"%s\" is %s, expected %s from config.json", entry->file, name,
-                         tensor_describe(t, got), expected);
+        return error_set(err, STATUS_FORMAT, "%s: tensor \"%s\" is %s, expected %s from %s",
+                         entry->file, name, tensor_describe(t, got), expected,
+                         config_name(&model->config));
     }
     *out = *t;
     return align_tensor(model, entry, out, err);
@@ -66,9 +75,11 @@ static status bind_layer(struct llama_model *model, const struct tensor_set *che
     const struct llama_config *c = &model->config;
     struct llama_layer *layer = &model->weights.layers[index];
     char name[96];
-#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+#define X(field, hf_name, gguf_name, n_dims, rows, columns, condition)                             \
     if (condition) {                                                                               \
-        snprintf(name, sizeof name, "model.layers.%" PRId64 "." hf_name, index);                   \
+        snprintf(name, sizeof name,                                                                \
+                 is_gguf(c) ? "blk.%" PRId64 ".%s" : "model.layers.%" PRId64 ".%s", index,         \
+                 is_gguf(c) ? gguf_name : hf_name);                                                \
         TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field, err));      \
     }
     LLAMA_LAYER_WEIGHTS(X)
@@ -81,9 +92,10 @@ static status bind_all(struct llama_model *model, const struct tensor_set *check
 {
     const struct llama_config *c = &model->config;
     struct llama_weights *w = &model->weights;
-#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
+#define X(field, hf_name, gguf_name, n_dims, rows, columns, condition)                             \
     if (condition)                                                                                 \
-        TRY(bind_tensor(model, checkpoint, hf_name, n_dims, rows, columns, &w->field, err));
+        TRY(bind_tensor(model, checkpoint, is_gguf(c) ? gguf_name : hf_name, n_dims, rows,         \
+                        columns, &w->field, err));
     LLAMA_MODEL_WEIGHTS(X)
 #undef X
     for (int64_t i = 0; i < c->num_hidden_layers; i++) TRY(bind_layer(model, checkpoint, i, err));
@@ -94,11 +106,11 @@ static status bind_all(struct llama_model *model, const struct tensor_set *check
 /* Whether `name` is in the lists under these conditions. */
 static bool is_listed(const struct llama_config *c, struct str name)
 {
-#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
-    if (str_equal(name, STR(hf_name))) return condition;
+#define X(field, hf_name, gguf_name, n_dims, rows, columns, condition)                             \
+    if (str_equal_c(name, is_gguf(c) ? gguf_name : hf_name)) return condition;
     LLAMA_MODEL_WEIGHTS(X)
 #undef X
-    static const struct str prefix = {"model.layers.", 13};
+    const struct str prefix = is_gguf(c) ? STR("blk.") : STR("model.layers.");
     if (!str_starts_with(name, prefix)) return false;
     size_t at = prefix.size;
     int64_t index = 0;
@@ -108,8 +120,8 @@ static bool is_listed(const struct llama_config *c, struct str name)
                     (name.data[prefix.size] != '0' || at == prefix.size + 1);
     if (!numbered || index >= c->num_hidden_layers) return false;
     struct str rest = str_slice(name, at + 1, name.size);
-#define X(field, hf_name, n_dims, rows, columns, condition)                                        \
-    if (str_equal(rest, STR(hf_name))) return condition;
+#define X(field, hf_name, gguf_name, n_dims, rows, columns, condition)                             \
+    if (str_equal_c(rest, is_gguf(c) ? gguf_name : hf_name)) return condition;
     LLAMA_LAYER_WEIGHTS(X)
 #undef X
     return false;
@@ -129,10 +141,10 @@ static status refuse_unknown(const struct llama_config *c, const struct tensor_s
         if (!known) {
             char got[96];
             return error_set(err, STATUS_UNSUPPORTED,
-                             "%s: tensor \"%.*s\" %s has no place in the model that config.json "
+                             "%s: tensor \"%.*s\" %s has no place in the model that %s "
                              "describes (%" PRId64 " layers%s%s%s)",
                              entry->file, (int)(entry->name.size > 120 ? 120 : entry->name.size),
-                             entry->name.data, tensor_describe(&entry->tensor, got),
+                             entry->name.data, tensor_describe(&entry->tensor, got), config_name(c),
                              c->num_hidden_layers, c->attention_bias ? ", attention_bias" : "",
                              c->mlp_bias ? ", mlp_bias" : "",
                              c->tie_word_embeddings ? ", tied embeddings" : "");

@@ -307,6 +307,21 @@ status rope_config_parse(struct rope_config *rope, const struct json *config, in
     return STATUS_OK;
 }
 
+status rope_config_divide(struct rope_config *rope, const float *divisors, const char *source,
+                          struct error *err)
+{
+    for (int32_t j = 0; j < rope->n_pairs; j++) {
+        if (!isfinite(divisors[j]) || divisors[j] <= 0)
+            return error_set(err, STATUS_FORMAT, "%s: divisor %d of the rope frequencies is %g",
+                             source, (int)j, (double)divisors[j]);
+        rope->inverse_frequencies[j] /= divisors[j];
+    }
+    if (!all_finite(rope->inverse_frequencies, rope->n_pairs))
+        return error_set(err, STATUS_FORMAT, "%s: the rope frequencies are not finite", source);
+    if (rope->kind == ROPE_DEFAULT) rope->kind = ROPE_LLAMA3;
+    return STATUS_OK;
+}
+
 /* ---- angles ---- */
 
 void rope_angles(const struct rope_config *rope, int32_t position, int32_t length, float *cos_out,

@@ -49,6 +49,11 @@ struct rope_config {
 status rope_config_parse(struct rope_config *, const struct json *config, int64_t head_dim,
                          int64_t max_position_embeddings, const char *source, struct error *err);
 
+/* Divides each pair's inverse frequency by a number above 0 (n_pairs of them): the form in which GGUF files carry the
+ * llama3 kind, which the configuration then becomes. `source` names them in messages. */
+status rope_config_divide(struct rope_config *, const float *divisors, const char *source,
+                          struct error *err);
+
 const char *rope_kind_name(enum rope_kind);
 
 /* Whether angles depend on `length` (dynamic, longrope): cached keys of such a model are valid only for

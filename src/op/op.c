@@ -25,7 +25,7 @@ status op_embedding(const struct op_context *context, const struct op_embedding 
     int64_t n_tokens = extent(&op->ids, 0);
     TRY(op_check_tensor(name, "ids", &op->ids, OP_I32, 1, SHAPE(n_tokens < 0 ? OP_ANY : n_tokens),
                         err));
-    TRY(op_check_tensor(name, "table", &op->table, OP_WEIGHT, 2, SHAPE(OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "table", &op->table, OP_MATRIX, 2, SHAPE(OP_ANY, OP_ANY), err));
     TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, SHAPE(n_tokens, op->table.shape[1]),
                         err));
     TRY(op_check_indices(name, "ids", &op->ids, op->table.shape[0], err));
@@ -63,7 +63,7 @@ static status check_projection(const struct op_linear *op, int i, int64_t n_toke
     snprintf(weight, sizeof weight, "weights[%d]", i);
     snprintf(bias, sizeof bias, "biases[%d]", i);
     snprintf(out, sizeof out, "outs[%d]", i);
-    TRY(op_check_tensor(name, weight, &op->weights[i], OP_WEIGHT, 2, SHAPE(OP_ANY, width), err));
+    TRY(op_check_tensor(name, weight, &op->weights[i], OP_MATRIX, 2, SHAPE(OP_ANY, width), err));
     int64_t n_rows = op->weights[i].shape[0];
     if (tensor_is_present(&op->biases[i]))
         TRY(op_check_tensor(name, bias, &op->biases[i], OP_WEIGHT, 1, SHAPE(n_rows), err));

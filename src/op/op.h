@@ -19,6 +19,7 @@
 #ifndef OP_OP_H
 #define OP_OP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,7 @@ struct op_context {
 };
 
 /* out[t,:] = table[ids[t],:]
- *   out (T, D) f32; table (V, D) f32|f16|bf16; ids (T) i32, each in [0, V) (checked) */
+ *   out (T, D) f32; table (V, D) f32|f16|bf16|quantised; ids (T) i32, each in [0, V) (checked) */
 struct op_embedding {
     struct tensor out, table, ids;
 };
@@ -52,7 +53,8 @@ struct op_rms_norm {
 
 /* outs[i][t,:] = x[t,:] @ weights[i]^T + biases[i], for 1 to OP_LINEAR_MAX projections of one input
  * (query, key and value share x, as do gate and up).
- *   x (T, K) f32; weights[i] (N_i, K) f32|f16|bf16; biases[i] (N_i) or absent; outs[i] (T, N_i) f32
+ *   x (T, K) f32; weights[i] (N_i, K) f32|f16|bf16|quantised (tensor/quant.h); biases[i] (N_i) f32|f16|bf16 or
+ *   absent; outs[i] (T, N_i) f32
  * No aliasing. The order of the sum over K is the same for every T. */
 enum { OP_LINEAR_MAX = 3 };
 struct op_linear {
@@ -71,10 +73,13 @@ struct op_linear {
  *   unique within a step (the caller's promise: two tokens on one slot would race)
  *   k_cache, v_cache (n_blocks, KH, block_tokens, HD), both f32|f16|bf16 (the same), written at
  *   the slots only, rounded to nearest even; HD even, at most OP_HEAD_MAX
+ *   interleaved: x[j] and x[j+HD/2] above stand at 2j and 2j+1 of q and k (GGUF files); they are put into
+ *   the order above in place first, so that the results are the same bits
  * Su et al. 2021, arXiv:2104.09864. */
 enum { OP_HEAD_MAX = 1024 };
 struct op_rope_kv {
     struct tensor q, k, v, cos, sin, slots, k_cache, v_cache;
+    bool interleaved;
 };
 
 /* Causal attention of a step over the paged cache. Sequence b owns the query rows

@@ -17,4 +17,15 @@ enum { OP_LINEAR_TOKENS = 512, OP_LINEAR_TILE = 16 };
 /* Scratch of one worker, whatever the shapes. */
 enum { OP_WORKER_SCRATCH_BYTES = 768 * 1024 };
 
+/* One head's pairs from side by side to half a head apart, in place; an even width up to OP_HEAD_MAX. */
+static inline void op_separate_pairs(float *x, int64_t width)
+{
+    float copy[OP_HEAD_MAX];
+    for (int64_t i = 0; i < width; i++) copy[i] = x[i];
+    for (int64_t j = 0; j < width / 2; j++) {
+        x[j] = copy[2 * j];
+        x[j + width / 2] = copy[2 * j + 1];
+    }
+}
+
 #endif

@@ -107,7 +107,7 @@ status tokenizer_finish(struct tokenizer *t, const char *source, struct error *e
     return result;
 }
 
-static status create(struct tokenizer **out, struct error *err)
+status tokenizer_create(struct tokenizer **out, struct error *err)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     *out = t;
@@ -131,7 +131,7 @@ status tokenizer_open_json(struct tokenizer **out, struct str tokenizer_json,
 {
     struct tokenizer *t;
     *out = NULL;
-    TRY(create(&t, err));
+    TRY(tokenizer_create(&t, err));
     status result;
     TRY_GOTO(tokenizer_json_load(t, tokenizer_json, source, err));
     if (tokenizer_config_json.size)
@@ -216,7 +216,7 @@ status tokenizer_open(struct tokenizer **out, const char *path, struct error *er
     struct str folder;
     bool json;
     *out = NULL;
-    TRY(create(&t, err));
+    TRY(tokenizer_create(&t, err));
     status result;
     TRY_GOTO(find_vocabulary(path, &file, &folder, &json, err));
     TRY_GOTO(load_files(t, file.data, folder, json, err));

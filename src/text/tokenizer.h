@@ -25,6 +25,10 @@ status tokenizer_open(struct tokenizer **, const char *path, struct error *err);
 /* From bytes in memory (the embedded model). config may be empty. */
 status tokenizer_open_json(struct tokenizer **, struct str tokenizer_json,
                            struct str tokenizer_config_json, const char *source, struct error *err);
+/* From the metadata of a GGUF file: byte-level vocabularies ("gpt2") of the kinds llama-bpe, smaug-bpe, dbrx, qwen2 and
+ * gpt-2, with added tokens and chat templates. Only during the call is the file used. */
+struct gguf;
+status tokenizer_open_gguf(struct tokenizer **, const struct gguf *, struct error *err);
 void tokenizer_destroy(struct tokenizer *);
 
 /* Number of ids: 1 + the largest id of any token, special or added. */

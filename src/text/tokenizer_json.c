@@ -100,6 +100,9 @@ static status add_vocabulary_token(struct loader *l, struct str key, token_id id
                     SHOWN(l->keys[id]), SHOWN(key), id);
     token_id *slot = slot_of(l, key);
     if (!slot) return fail(l, STATUS_LIMIT, "model.vocab: the table of tokens is too crowded");
+    if (*slot != TOKEN_NONE)
+        return fail(l, STATUS_FORMAT, "model.vocab: \"%.*s\" is both %d and %d", SHOWN(key), *slot,
+                    id);
     *slot = id;
     l->keys[id] = key;
     char *bytes = arena_alloc_aligned(&t->arena, key.size, 1);
@@ -583,6 +586,15 @@ static status load_stages(struct loader *l)
     TRY(read_model(l));
     TRY(read_added_tokens(l));
     return read_post_processor(l);
+}
+
+status tokenizer_json_load_tree(struct tokenizer *t, const struct json *root, const char *source,
+                                struct error *err)
+{
+    struct loader l = {.t = t, .source = source, .err = err, .root = root};
+    status result = load_stages(&l);
+    arena_deinit(&l.scratch);
+    return result;
 }
 
 status tokenizer_json_load(struct tokenizer *t, struct str text, const char *source,

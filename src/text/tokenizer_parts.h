@@ -3,6 +3,7 @@
 #define TEXT_TOKENIZER_PARTS_H
 
 #include "base/arena.h"
+#include "data/json.h"
 #include "text/added_tokens.h"
 #include "text/bpe.h"
 #include "text/pretokenizer.h"
@@ -54,6 +55,8 @@ struct tokenizer {
     int n_templates;
 };
 
+/* An empty one; what has no id yet is TOKEN_NONE. */
+status tokenizer_create(struct tokenizer **, struct error *err);
 /* Grows the arrays so that ids below n fit. */
 status tokenizer_reserve_ids(struct tokenizer *, int32_t n, const char *source, struct error *err);
 /* Gives an id its flags and text; builds nothing yet. A text or id that already means something else is refused. */
@@ -73,6 +76,9 @@ int metaspace_byte(struct str token);
 /* tokenizer_json.c: vocabulary, merges, added tokens, the kinds of the stages. */
 status tokenizer_json_load(struct tokenizer *, struct str text, const char *source,
                            struct error *err);
+/* The same of a parsed tree, whose texts must live during the call. */
+status tokenizer_json_load_tree(struct tokenizer *, const struct json *root, const char *source,
+                                struct error *err);
 /* tokenizer_tiktoken.c: Meta's tokenizer.model, and the special tokens of Llama 3 after it. */
 status tokenizer_tiktoken_load(struct tokenizer *, struct str text, const char *source,
                                struct error *err);

@@ -1,4 +1,4 @@
-/* probe_logits FOLDER [key=value...]: runs a checkpoint over token sequences and writes what it computed.
+/* probe_logits FOLDER|FILE.gguf [key=value...]: runs a checkpoint over token sequences and writes what it computed.
  *
  * Standard input: one sequence of token ids per line. Standard output: without greedy, raw float32 logits
  * (sum of lengths, V) of every token, sequence after sequence; with greedy, a line of new ids for each.
@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
-#include "data/safetensors.h"
+#include "checkpoint/checkpoint.h"
 #include "model/llama.h"
 
 enum { MAX_SEQUENCES = 64, MAX_LENGTH = 8192 };
@@ -28,10 +27,9 @@ struct sequence {
 };
 
 struct run {
-    struct arena arena;
     struct llama_config config;
-    struct safetensors *checkpoint;
-    struct llama_model *model;
+    struct checkpoint *checkpoint;
+    const struct llama_model *model;
     struct op_table table;
     struct thread_pool *threads;
     struct llama_limits limits;
@@ -149,23 +147,16 @@ static bool run_step(struct run *r, int from, int to, int number, int32_t *table
     return true;
 }
 
-static void open_model(struct run *r, const char *folder, const char *isa, int threads)
+static void open_model(struct run *r, const char *name, const char *isa, int threads)
 {
-    struct strbuf path = {0}, text = {0};
-    struct json *config;
     struct error err = {0};
-    if (file_join(&path, str_of(folder), STR("config.json")) != STATUS_OK ||
-        file_read(path.data, 1 << 20, &text, &err) != STATUS_OK ||
-        json_parse(&r->arena, strbuf_view(&text), NULL, path.data, &config, &err) != STATUS_OK ||
-        llama_config_parse(&r->config, config, path.data, &err) != STATUS_OK ||
-        safetensors_open(&r->checkpoint, folder, &err) != STATUS_OK ||
-        llama_model_create(&r->model, &r->config, safetensors_tensors(r->checkpoint), &err) !=
-            STATUS_OK ||
+    const struct checkpoint_options options = {.parts = CHECKPOINT_WEIGHTS};
+    if (checkpoint_open(&r->checkpoint, name, &options, &err) != STATUS_OK ||
         op_table_init(&r->table, isa, &err) != STATUS_OK ||
         thread_pool_create(&r->threads, threads, &err) != STATUS_OK)
         stop(err.text);
-    strbuf_deinit(&path);
-    strbuf_deinit(&text);
+    r->config = r->checkpoint->config;
+    r->model = r->checkpoint->model;
 }
 
 static void read_sequences(struct run *r)
@@ -221,9 +212,7 @@ static void deinit(struct run *r)
     free(r->cache.data);
     free(r->workspace);
     thread_pool_destroy(r->threads);
-    llama_model_destroy(r->model);
-    safetensors_close(r->checkpoint);
-    arena_deinit(&r->arena);
+    checkpoint_close(r->checkpoint);
 }
 
 static bool option(const char *argument, const char *key, const char **value)

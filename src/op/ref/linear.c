@@ -1,4 +1,20 @@
 #include "op/ref/ref.h"
+#include "tensor/quant.h"
+
+/* x times row n of quantised weights, block by block. */
+static double quantised_sum(const struct tensor *weight, int64_t n, const float *x)
+{
+    int64_t width = weight->shape[1], elements = dtype_block_elements(weight->dtype);
+    size_t bytes = dtype_block_bytes(weight->dtype);
+    const char *block = (const char *)weight->data + (size_t)(n * (width / elements)) * bytes;
+    float values[QUANT_SUPER];
+    double sum = 0;
+    for (int64_t k = 0; k < width; k += elements, block += bytes) {
+        quant_to_float(weight->dtype, block, elements, values);
+        for (int64_t i = 0; i < elements; i++) sum += (double)x[k + i] * (double)values[i];
+    }
+    return sum;
+}
 
 /* Workers share the rows of a projection; a row is one worker's alone. */
 static void linear_work(void *argument, int worker, int n_workers)
@@ -14,9 +30,12 @@ static void linear_work(void *argument, int worker, int n_workers)
             const float *x = (const float *)op->x.data + t * width;
             for (int64_t n = begin; n < end; n++) {
                 double sum = 0;
-                for (int64_t k = 0; k < width; k++)
-                    sum +=
-                        (double)x[k] * (double)ref_load(weight->data, weight->dtype, n * width + k);
+                if (dtype_is_quantised(weight->dtype))
+                    sum = quantised_sum(weight, n, x);
+                else
+                    for (int64_t k = 0; k < width; k++)
+                        sum += (double)x[k] *
+                               (double)ref_load(weight->data, weight->dtype, n * width + k);
                 if (tensor_is_present(bias)) sum += (double)ref_load(bias->data, bias->dtype, n);
                 out[t * n_rows + n] = (float)sum;
             }

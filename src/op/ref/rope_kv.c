@@ -1,3 +1,4 @@
+#include "op/op_bodies.h"
 #include "op/ref/ref.h"
 
 static float rotate_first(float a, float b, float cosine, float sine)
@@ -23,6 +24,7 @@ void op_rope_kv_ref(const struct op_context *context, const struct op_rope_kv *o
         const float *sines = (const float *)op->sin.data + t * half;
         for (int64_t h = 0; h < n_heads; h++) {
             float *q = (float *)op->q.data + (t * n_heads + h) * head_width;
+            if (op->interleaved) op_separate_pairs(q, head_width);
             for (int64_t j = 0; j < half; j++) {
                 float a = q[j], b = q[j + half];
                 q[j] = rotate_first(a, b, cosines[j], sines[j]);
@@ -31,7 +33,8 @@ void op_rope_kv_ref(const struct op_context *context, const struct op_rope_kv *o
         }
         int64_t block = slots[t] / block_tokens, offset = slots[t] % block_tokens;
         for (int64_t h = 0; h < n_kv_heads; h++) {
-            const float *k = (const float *)op->k.data + (t * n_kv_heads + h) * head_width;
+            float *k = (float *)op->k.data + (t * n_kv_heads + h) * head_width;
+            if (op->interleaved) op_separate_pairs(k, head_width);
             const float *v = (const float *)op->v.data + (t * n_kv_heads + h) * head_width;
             int64_t at = ((block * n_kv_heads + h) * block_tokens + offset) * head_width;
             for (int64_t j = 0; j < half; j++) {
