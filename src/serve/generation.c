@@ -13,6 +13,11 @@ void choice_taken(struct choice *choice)
     choice->n_logprobs = 0;
 }
 
+size_t choice_n_calls(const struct choice *choice)
+{
+    return choice->parser ? choice->parser->n_calls : 0;
+}
+
 size_t choice_n_shown(const struct choice *choice)
 {
     size_t n = choice->tokens.count;
@@ -41,11 +46,23 @@ static status keep_logprobs(struct choice *choice, const struct engine_output *o
     return STATUS_OK;
 }
 
+/* Calls of tools are taken out of the text. */
+static status keep_text(struct choice *choice, const struct engine_output *output)
+{
+    struct tool_parser *parser = choice->parser;
+    if (!parser) return strbuf_append(&choice->text, output->text);
+    TRY(tool_parser_push(parser, output->text));
+    if (output->finish != FINISH_NONE) TRY(tool_parser_finish(parser));
+    TRY(strbuf_append(&choice->text, strbuf_view(&parser->content)));
+    strbuf_clear(&parser->content);
+    return STATUS_OK;
+}
+
 static status keep_output(struct generation *g, struct choice *choice,
                           const struct engine_output *output)
 {
     struct arena *arena = &g->job->arena;
-    TRY(strbuf_append(&choice->text, output->text));
+    TRY(keep_text(choice, output));
     for (size_t i = 0; i < output->n_tokens; i++)
         TRY(token_list_append(&choice->tokens, output->tokens[i]));
     TRY(keep_logprobs(choice, output));
@@ -338,6 +355,13 @@ static status create(struct job *job, const struct writer *writer, struct prompt
     for (int32_t i = 0; i < g->n_choices; i++)
         g->choices[i] =
             (struct choice){.index = i, .prompt = i / params->n, .stop_token = TOKEN_NONE};
+    bool has_tools = job->tools.n > 0 && job->tools.choice != TOOLS_NONE;
+    for (int32_t i = 0; i < g->n_choices && has_tools; i++) {
+        struct tool_parser *parser = ARENA_NEW(arena, struct tool_parser);
+        if (!parser) return job_no_memory(job);
+        tool_parser_init(parser, job->tools.names, job->tools.n, job->tools.parallel ? 0 : 1);
+        g->choices[i].parser = parser;
+    }
     TRY(generation_read_stream_options(job, &g->include_usage, &g->continuous_usage));
     TRY(masks_create(job, &g->masks));
     uint64_t salt = salt_of(job);
@@ -383,6 +407,7 @@ void generation_deinit(struct generation *g)
     for (int32_t i = 0; g->choices && i < g->n_choices; i++) {
         strbuf_deinit(&g->choices[i].text);
         token_list_deinit(&g->choices[i].tokens);
+        if (g->choices[i].parser) tool_parser_deinit(g->choices[i].parser);
         free(g->choices[i].logprobs);
     }
     for (int32_t i = 0; g->prompt_logprobs && i < g->n_prompts; i++) free(g->prompt_logprobs[i]);

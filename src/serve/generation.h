@@ -10,11 +10,13 @@
 #include "serve/job.h"
 #include "serve/masks.h"
 #include "serve/prompt.h"
+#include "serve/tool_parser.h"
 
 struct choice {
     int32_t index, prompt; /* in the response; of which prompt */
     /* New since the writer last took it (stream), or all: */
     struct strbuf text;
+    struct tool_parser *parser;     /* NULL without tools; its calls are part of the answer */
     struct token_list tokens;       /* with the one that stopped it */
     struct token_logprob *logprobs; /* logprobs_per_token for each of `tokens` */
     size_t n_logprobs, max_logprobs;
@@ -51,8 +53,7 @@ struct generation {
         *prompt_logprobs; /* of each prompt, from its second token on; malloc'ed */
     size_t prompt_logprobs_per_token, logprobs_per_token;
     int32_t n_prompts, n_choices, n_open; /* n_open: tickets not done */
-    bool streams, stream_has_begun, has_failed,
-        drops_generated; /* max_tokens 0: what is generated is not shown */
+    bool streams, stream_has_begun, has_failed, drops_generated;
     bool include_usage, continuous_usage;
     int32_t n_prompt_tokens, n_cached_tokens, n_generated;
     struct masks *masks;
@@ -76,6 +77,7 @@ void generation_send_event(struct generation *, const char *event, struct out *)
 void generation_send_line(struct generation *, struct out *);
 /* Drops what a choice had new, after it was written. */
 void choice_taken(struct choice *);
+size_t choice_n_calls(const struct choice *);
 /* Tokens of a choice that belong to its text: without the one that stopped it. */
 size_t choice_n_shown(const struct choice *);
 

@@ -7,7 +7,7 @@
 
 int64_t wall_clock_s(void) { return (int64_t)time(NULL); }
 
-void job_make_id(struct job *job, const char *prefix)
+void make_random_id(char *out, size_t size, const char *prefix)
 {
     static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     unsigned char random[24] = {0};
@@ -15,7 +15,12 @@ void job_make_id(struct job *job, const char *prefix)
     system_random_bytes(random, sizeof random, NULL);
     for (size_t i = 0; i < sizeof random; i++) tail[i] = letters[random[i] % 62];
     tail[sizeof random] = '\0';
-    snprintf(job->id, sizeof job->id, "%.14s%s", prefix, tail);
+    snprintf(out, size, "%.14s%s", prefix, tail);
+}
+
+void job_make_id(struct job *job, const char *prefix)
+{
+    make_random_id(job->id, sizeof job->id, prefix);
 }
 
 status job_no_memory(struct job *job)

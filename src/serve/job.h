@@ -17,6 +17,7 @@
 #include "serve/asked.h"
 #include "serve/fields.h"
 #include "serve/serve.h"
+#include "serve/tools.h"
 #include "serve/work_queue.h"
 
 struct job;
@@ -46,6 +47,7 @@ struct serve {
     const struct tokenizer *tokenizer;
     struct chat_template *own_template;   /* of options.chat_template */
     const struct chat_template *template; /* NULL: none */
+    struct tool_template tool_template;
     struct engine *engine;
     int32_t max_model_len, vocab_size;
     struct engine_service *service;
@@ -70,6 +72,7 @@ struct job {
     const struct json *body;
     struct asked asked;
     struct refusal refusal;
+    struct tools tools;
     struct generation *generation; /* in the arena; its buffers are freed with the job */
     char id[40];                   /* "chatcmpl-..." */
     int64_t created_s;
@@ -82,7 +85,8 @@ extern const struct endpoint openai_endpoints[], openai_chat_endpoints[], tokeni
 /* All of them, in a list that ends with NULL. */
 extern const struct endpoint *const all_endpoints[];
 
-/* prefix + 24 letters and digits nobody can guess. */
+/* prefix + 24 letters and digits nobody can guess, as far as `size` allows. */
+void make_random_id(char *out, size_t size, const char *prefix);
 void job_make_id(struct job *, const char *prefix);
 /* A body of one piece with status 200; takes over nothing. */
 void job_respond_json(struct job *, struct strbuf *body);

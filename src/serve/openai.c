@@ -113,10 +113,25 @@ const struct field openai_label_fields[] = {
     {.name = NULL},
 };
 
+const struct field openai_tool_fields[] = {
+    {.name = "tools",
+     .kind = FIELD_ARRAY,
+     .offset = ASKED(tools),
+     .high = 4096,
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"type\","
+               "\"function\"],\"properties\":{\"type\":{\"const\":\"function\"},\"function\":{"
+               "\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":"
+               "\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,64}$\"},\"description\":{\"type\":"
+               "\"string\"},\"parameters\":{\"const\":{\"type\":\"object\"}}}}}}}"},
+    {.name = "tool_choice",
+     .kind = FIELD_ANY,
+     .offset = ASKED(tool_choice),
+     .schema = "{\"enum\":[\"none\",\"auto\"]}"},
+    {.name = "parallel_tool_calls", .kind = FIELD_BOOL, .offset = ASKED(parallel_tool_calls)},
+    {.name = NULL},
+};
+
 const struct field openai_structure_fields[] = {
-    {.name = "tools", .kind = FIELD_ONLY, .values = "[]"},
-    {.name = "tool_choice", .kind = FIELD_ONLY, .values = "\"none\"|\"auto\""},
-    {.name = "parallel_tool_calls", .kind = FIELD_LABEL},
     {.name = "response_format", .kind = FIELD_ONLY, .values = "{\"type\":\"text\"}"},
     {.name = NULL},
 };
@@ -158,10 +173,73 @@ void openai_write_usage(struct out *o, const struct generation *g)
 
 const char *openai_finish_reason(const struct choice *choice)
 {
-    return choice->finish == FINISH_STOP     ? "stop"
+    return choice->finish == FINISH_STOP     ? choice_n_calls(choice) ? "tool_calls" : "stop"
            : choice->finish == FINISH_LENGTH ? "length"
            : choice->finish == FINISH_NONE   ? NULL
                                              : "abort";
+}
+
+/* ---- calls of tools ---- */
+
+static void write_function(struct out *o, const struct job *job, const struct tool_call *call,
+                           struct str arguments)
+{
+    out_key_text(o, "id", call->id);
+    out_key_text(o, "type", "function");
+    out_key_open(o, "function", '{');
+    out_key_str(o, "name", job->tools.names[call->tool]);
+    out_key_str(o, "arguments", arguments);
+    out_close(o, '}');
+}
+
+void openai_write_calls(struct out *o, const struct job *job, struct choice *choice)
+{
+    size_t n = choice_n_calls(choice);
+    if (n == 0) return;
+    out_key_open(o, "tool_calls", '[');
+    for (size_t i = 0; i < n; i++) {
+        struct tool_call *call = &choice->parser->calls[i];
+        make_random_id(call->id, sizeof call->id, "call_");
+        out_open(o, '{');
+        write_function(o, job, call, strbuf_view(&call->arguments));
+        out_close(o, '}');
+    }
+    out_close(o, ']');
+}
+
+bool choice_has_new_calls(const struct choice *choice)
+{
+    for (size_t i = 0; i < choice_n_calls(choice); i++) {
+        const struct tool_call *call = &choice->parser->calls[i];
+        if (!call->is_announced || call->n_sent < call->arguments.size) return true;
+    }
+    return false;
+}
+
+void openai_write_call_deltas(struct out *o, const struct job *job, struct choice *choice)
+{
+    if (!choice_has_new_calls(choice)) return;
+    out_key_open(o, "tool_calls", '[');
+    for (size_t i = 0; i < choice_n_calls(choice); i++) {
+        struct tool_call *call = &choice->parser->calls[i];
+        struct str fresh =
+            str_slice(strbuf_view(&call->arguments), call->n_sent, call->arguments.size);
+        if (call->is_announced && fresh.size == 0) continue;
+        out_open(o, '{');
+        out_key_i64(o, "index", (int64_t)i);
+        if (!call->is_announced) {
+            make_random_id(call->id, sizeof call->id, "call_");
+            write_function(o, job, call, fresh);
+        } else {
+            out_key_open(o, "function", '{');
+            out_key_str(o, "arguments", fresh);
+            out_close(o, '}');
+        }
+        out_close(o, '}');
+        call->is_announced = true;
+        call->n_sent = call->arguments.size;
+    }
+    out_close(o, ']');
 }
 
 static bool is_eos(const struct job *job, token_id id)

@@ -8,7 +8,7 @@
 
 /* Sampling parameters, and what else all completions of this dialect accept. */
 extern const struct field openai_sampling_fields[], openai_label_fields[],
-    openai_structure_fields[];
+    openai_structure_fields[], openai_tool_fields[];
 
 /* {"id":...,"object":...,"created":...,"model":...,"system_fingerprint":... and leaves the object open. */
 void openai_write_head(struct out *, const struct job *, const char *object);
@@ -22,6 +22,10 @@ void openai_write_finish(struct out *, const struct generation *, const struct c
                          const char *reason);
 /* chat's "logprobs": {"content": [...], "refusal": null} of what is new in the choice */
 void openai_write_chat_logprobs(struct out *, const struct generation *, const struct choice *);
+/* "tool_calls": [...], whole, or what is new of them; nothing when there is none. */
+void openai_write_calls(struct out *, const struct job *, struct choice *);
+void openai_write_call_deltas(struct out *, const struct job *, struct choice *);
+bool choice_has_new_calls(const struct choice *);
 /* "prompt_logprobs": [null, {"id": {"logprob", "rank", "decoded_token"}}, ...] of one prompt */
 void openai_write_prompt_logprobs(struct out *, const struct generation *, int32_t prompt);
 void openai_write_ids(struct out *, const char *key, const token_id *, size_t n);

@@ -83,8 +83,12 @@ static const struct field chat_fields[] = {
     {.name = "kv_transfer_params", .kind = FIELD_ONLY, .values = ""},
     {.name = NULL},
 };
-static const struct field *const fields[] = {chat_fields, openai_structure_fields,
-                                             openai_sampling_fields, openai_label_fields, NULL};
+static const struct field *const fields[] = {chat_fields,
+                                             openai_tool_fields,
+                                             openai_structure_fields,
+                                             openai_sampling_fields,
+                                             openai_label_fields,
+                                             NULL};
 
 /* ---- answers in one piece ------------------------------------------------------------------------------- */
 
@@ -104,11 +108,16 @@ static struct str echoed(const struct generation *g)
 static void write_content(struct out *o, const struct generation *g, const struct choice *choice)
 {
     struct strbuf whole = {0};
-    struct str echo = echoed(g);
-    if (o->result == STATUS_OK && echo.size) o->result = strbuf_append(&whole, echo);
-    if (o->result == STATUS_OK && echo.size)
-        o->result = strbuf_append(&whole, strbuf_view(&choice->text));
-    out_key_str(o, "content", echo.size ? strbuf_view(&whole) : strbuf_view(&choice->text));
+    struct str echo = echoed(g), text = strbuf_view(&choice->text);
+    if (echo.size && o->result == STATUS_OK) {
+        o->result = strbuf_append(&whole, echo);
+        if (o->result == STATUS_OK) o->result = strbuf_append(&whole, text);
+        text = strbuf_view(&whole);
+    }
+    if (text.size == 0 && choice_n_calls(choice))
+        out_key_null(o, "content");
+    else
+        out_key_str(o, "content", text);
     strbuf_deinit(&whole);
 }
 
@@ -125,6 +134,7 @@ static void write_whole(struct generation *g, struct strbuf *body)
         out_key_text(&o, "role", "assistant");
         write_content(&o, g, choice);
         out_key_null(&o, "refusal");
+        openai_write_calls(&o, g->job, choice);
         out_close(&o, '}');
         openai_write_chat_logprobs(&o, g, choice);
         openai_write_finish(&o, g, choice, openai_finish_reason(choice));
@@ -194,11 +204,13 @@ static void begin(struct generation *g)
 static void delta(struct generation *g, struct choice *choice)
 {
     bool wants_tokens = g->logprobs_per_token || g->job->asked.return_token_ids;
-    if (choice->text.size == 0 && choice->finish == FINISH_NONE && !wants_tokens) return;
+    if (choice->text.size == 0 && choice->finish == FINISH_NONE && !wants_tokens &&
+        !choice_has_new_calls(choice))
+        return;
     struct out o = out_begin(&g->scratch);
     begin_chunk(&o, g, choice->index);
-    if (choice->text.size || choice->finish == FINISH_NONE)
-        out_key_str(&o, "content", strbuf_view(&choice->text));
+    if (choice->text.size) out_key_str(&o, "content", strbuf_view(&choice->text));
+    openai_write_call_deltas(&o, g->job, choice);
     out_close(&o, '}');
     openai_write_chat_logprobs(&o, g, choice);
     if (choice->finish == FINISH_NONE)
@@ -242,6 +254,9 @@ static status work(struct job *job)
     struct sampling_params *params = &asked->params->values;
     const struct json *messages;
     asked->has_add_generation_prompt = json_get(job->body, "add_generation_prompt") != NULL;
+    asked->has_parallel_tool_calls =
+        json_is(json_get(job->body, "parallel_tool_calls"), JSON_TRUE) ||
+        json_is(json_get(job->body, "parallel_tool_calls"), JSON_FALSE);
     job_make_id(job, "chatcmpl-");
     TRY(job_check_model(job, asked->model));
     TRY(openai_settle_params(job));
@@ -252,10 +267,11 @@ static status work(struct job *job)
     int32_t asked_for =
         asked->max_completion_tokens ? asked->max_completion_tokens : asked->max_tokens;
     if (asked_for) params->max_tokens = asked_for;
+    TRY(tools_read_openai(job, asked->tools, asked->tool_choice, false));
     struct prompt *prompt = ARENA_NEW(&job->arena, struct prompt);
     if (!prompt) return job_no_memory(job);
     TRY(prompt_normalise_messages(job, asked->messages, &messages));
-    TRY(prompt_of_conversation(job, messages, NULL, prompt));
+    TRY(prompt_of_conversation(job, messages, prompt));
     TRY(prompt_fit(job, prompt, asked_for, "messages"));
     return generation_start(job, &writer, prompt, 1, messages);
 }

@@ -313,8 +313,7 @@ static status cut_behind_last(struct job *job, const struct json *messages, stru
                   "continue_final_message: the chat template does not show the last message");
 }
 
-status prompt_render(struct job *job, const struct json *messages, const struct json *tools,
-                     struct strbuf *out)
+status prompt_render(struct job *job, const struct json *messages, struct strbuf *out)
 {
     const struct serve *serve = job->serve;
     const struct asked *asked = &job->asked;
@@ -328,9 +327,12 @@ status prompt_render(struct job *job, const struct json *messages, const struct 
         return refuse(&job->refusal, 400, "continue_final_message",
                       "continue_final_message and add_generation_prompt exclude each other");
     TRY(check_template_arguments(job));
+    const struct json *shown;
+    bool shows_tools = serve->tool_template.shows_tools && job->tools.choice != TOOLS_NONE;
+    TRY(tools_put_into_messages(job, messages, &shown));
     struct chat_template_input input = {
-        .messages = messages,
-        .tools = tools,
+        .messages = shown,
+        .tools = shows_tools ? job->tools.for_template : NULL,
         .documents = asked->documents,
         .extra = asked->template_arguments,
         .add_generation_prompt = asked->add_generation_prompt && !asked->continue_final_message,
@@ -409,7 +411,7 @@ static int64_t room_for(const struct job *job, int32_t max_new)
 /* Renders without the oldest `n_dropped` of the messages that may go. Those that stay: system messages, and
  * everything from the last user's on. */
 static status render_without(struct job *job, const struct json *messages, uint32_t n_dropped,
-                             const struct json *tools, struct prompt *prompt)
+                             struct prompt *prompt)
 {
     struct json kept = *messages;
     struct strbuf text = {0};
@@ -427,7 +429,7 @@ static status render_without(struct job *job, const struct json *messages, uint3
                 kept.items[kept.n_items++] = messages->items[i];
         }
     }
-    status result = prompt_render(job, &kept, tools, &text);
+    status result = prompt_render(job, &kept, &text);
     if (result == STATUS_OK) {
         prompt->text = arena_copy_str(&job->arena, strbuf_view(&text));
         result =
@@ -454,18 +456,17 @@ static uint32_t next_cut(const struct json *messages, uint32_t n_dropped)
     return UINT32_MAX;
 }
 
-status prompt_of_conversation(struct job *job, const struct json *messages,
-                              const struct json *tools, struct prompt *prompt)
+status prompt_of_conversation(struct job *job, const struct json *messages, struct prompt *prompt)
 {
     const struct sampling_params *params = &job->asked.params->values;
-    TRY(render_without(job, messages, 0, tools, prompt));
+    TRY(render_without(job, messages, 0, prompt));
     if (!str_equal_c(job->asked.truncation, "auto")) return STATUS_OK;
     int32_t wanted = params->max_tokens > 0 ? params->max_tokens : 1;
     uint32_t cut = 0;
     while ((int64_t)prompt->n_ids > room_for(job, wanted)) {
         cut = next_cut(messages, cut);
         if (cut == UINT32_MAX) break;
-        TRY(render_without(job, messages, cut, tools, prompt));
+        TRY(render_without(job, messages, cut, prompt));
     }
     return STATUS_OK;
 }

@@ -19,11 +19,9 @@ status prompt_normalise_messages(struct job *, const struct json *messages,
                                  const struct json **out);
 
 /* Renders and tokenises job->asked's conversation (`messages` normalised). */
-status prompt_of_conversation(struct job *, const struct json *messages, const struct json *tools,
-                              struct prompt *);
+status prompt_of_conversation(struct job *, const struct json *messages, struct prompt *);
 /* The text the template makes; appended. */
-status prompt_render(struct job *, const struct json *messages, const struct json *tools,
-                     struct strbuf *out);
+status prompt_render(struct job *, const struct json *messages, struct strbuf *out);
 
 /* Plain text, begun with BOS when the checkpoint's post-processor does so. */
 status prompt_of_text(struct job *, struct str text, bool add_special_tokens, struct prompt *);

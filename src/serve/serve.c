@@ -160,6 +160,7 @@ static status compile_template(struct serve *s, struct error *err)
     if (source.size == 0) return STATUS_OK;
     status result = chat_template_compile(&s->own_template, source, &limits, err);
     s->template = s->own_template;
+    tools_probe_template(s, &s->tool_template);
     return result == STATUS_OK ? result : error_prefix(err, result, "chat template: ");
 }
 

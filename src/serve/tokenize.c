@@ -64,7 +64,7 @@ static status tokenize(struct job *job)
         TRY(prompt_of_text(job, asked->content_text, adds, &prompt));
     } else {
         TRY(prompt_normalise_messages(job, asked->messages, &messages));
-        TRY(prompt_of_conversation(job, messages, NULL, &prompt));
+        TRY(prompt_of_conversation(job, messages, &prompt));
     }
     struct strbuf body = {0};
     struct out o = out_begin(&body);
