@@ -94,6 +94,8 @@ async function runOne({ name, body, options }, browser) {
   try {
     if (options === null) {
       await body(); // needs no browser
+    } else if (options?.bare) {
+      await body(browser); // opens its own pages
     } else {
       tab = await Tab.open(browser, options);
       await body(tab, browser);
