@@ -356,8 +356,14 @@ static void take_head(struct http_connection *connection, struct str rest)
     if (!begin_exchange(connection)) return;
     struct http_exchange *exchange = connection->exchange;
     if (!http_dispatch_head(exchange)) {
+        struct str nothing = {0}, body;
         begin_answer(connection);
-        if (exchange->head.body != HTTP_BODY_NONE) connection->closes = true;
+        /* A body that nobody wants ends the connection. Without one the parser has only the end of this request left
+         * to tell, which must not be taken for that of the next. */
+        if (exchange->head.body != HTTP_BODY_NONE)
+            connection->closes = true;
+        else
+            (void)http_parser_next(&connection->parser, &nothing, &body);
         http_exchange_release(exchange);
         return;
     }
