@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "api/params.h"
 #include "cmd/arguments.h"
 
 typedef status chat_command(struct chat_session *, const char *argument, struct error *);
@@ -75,6 +76,8 @@ static status command_regenerate(struct chat_session *chat, const char *argument
     (void)argument;
     if (!remove_answer(&chat->conversation))
         return error_set(err, STATUS_INVALID, "%s", message(MESSAGE_CHAT_NOTHING));
+    struct sampling_params *params = &chat->session.params->values;
+    if (params->has_seed) params->seed++; /* the same draws would give the same answer */
     return chat_session_answer(chat, err);
 }
 

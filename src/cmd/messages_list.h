@@ -102,7 +102,7 @@
       "/system [TEXT]   set the system message and begin anew; without TEXT show it\n"             \
       "/reset           forget the conversation, keep the system message\n"                        \
       "/undo            take back the last message and its answer\n"                               \
-      "/regenerate      answer the last message again\n"                                           \
+      "/regenerate      answer the last message again (where a seed is set: with the next one)\n"   \
       "/save FILE       write the conversation to FILE (JSON)\n"                                   \
       "/load FILE       go on with a conversation from FILE\n"                                     \
       "/stats           what this conversation has used\n"                                         \
@@ -113,7 +113,7 @@
       "/system [文字]   設定系統訊息並重新開始；不寫文字則顯示目前的\n"                            \
       "/reset           清除對話，保留系統訊息\n"                                                  \
       "/undo            收回上一則訊息和它的回答\n"                                                \
-      "/regenerate      重新回答上一則訊息\n"                                                      \
+      "/regenerate      重新回答上一則訊息（若設定了種子，則改用下一個種子）\n"                    \
       "/save 檔案       把對話存成檔案（JSON）\n"                                                  \
       "/load 檔案       從檔案接續對話\n"                                                          \
       "/stats           這次對話用了多少\n"                                                        \

@@ -388,6 +388,18 @@ def test_absent_system_message_is_said_once_of_a_checkpoint(twllm, root):
     assert "No system message" not in twllm("chat", "--max-tokens", "4", stdin="你好\n").stderr
 
 
+def test_regenerating_takes_the_next_seed(twllm, tmp_path):
+    """A seed makes a conversation repeatable, its second answer included, but no second answer the same as the first."""
+
+    def answers(seed, n_regenerations):
+        path = tmp_path / "talk.json"
+        script = "故事\n" + "/regenerate\n" * n_regenerations + f"/save {path}\n"
+        ok(twllm("chat", "--seed", str(seed), "--temperature", "2", "--max-tokens", "24", "--system", "x", stdin=script))
+        return json.loads(path.read_text())["messages"][-1]["content"]
+
+    assert answers(7, 0) == answers(7, 0) != answers(7, 1) == answers(7, 1) == answers(8, 0)
+
+
 def test_chat_makes_room_for_beams(twllm):
     for several in (["--num-beams", "4"], ["--n", "2"]):
         assert ok(twllm("chat", "--once", "你好", "--max-tokens", "8", *several)).strip()
