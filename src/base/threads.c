@@ -27,10 +27,21 @@ struct worker {
     int index;
 };
 
+/* A run is a door through which workers come in. One word says everything of it, so that a worker that
+ * comes late, even by whole runs, cannot mistake one run for another:
+ *   generation (32 bits) | open (1) | entered (15) | left (16)
+ * The caller waits until everybody entered and left, or, of a shared run, closes the door and waits for
+ * those inside. Each half is a futex word: the upper for workers, the lower for the caller. */
+#define DOOR_GENERATION(door) ((uint32_t)((door) >> 32))
+#define DOOR_OPEN             ((uint64_t)1 << 31)
+#define DOOR_ENTERED(door)    ((int)((door) >> 16 & 0x7FFF))
+#define DOOR_LEFT(door)       ((int)((door)&0xFFFF))
+enum { DOOR_ONE_ENTERED = 1 << 16, DOOR_ONE_LEFT = 1 };
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the halves of the door are futex words");
+
 struct thread_pool {
-    _Alignas(64) atomic_uint generation; /* incremented to start a run; futex word */
-    _Alignas(64) atomic_uint unfinished; /* workers still inside the run; futex word */
-    _Alignas(64) atomic_int sleepers;    /* workers asleep, or about to be */
+    _Alignas(64) _Atomic uint64_t door;
+    _Alignas(64) atomic_int sleepers; /* workers asleep, or about to be */
     atomic_int caller_sleeps;
     bool spins; /* false when there are more threads than processors: spinning would only delay */
     thread_work *work;
@@ -50,23 +61,35 @@ static inline void relax(void)
 #endif
 }
 
-static void futex_wait(atomic_uint *word, unsigned expected)
+static void futex_wait(_Atomic uint64_t *word, int half, uint32_t expected)
 {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+    syscall(SYS_futex, (uint32_t *)word + half, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake_all(atomic_uint *word)
+static void futex_wake_all(_Atomic uint64_t *word, int half)
 {
-    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+    syscall(SYS_futex, (uint32_t *)word + half, FUTEX_WAKE_PRIVATE, 1 << 30, NULL, NULL, 0);
+}
+enum { LOWER_HALF, UPPER_HALF };
+
+/* Whether the caller may go on. */
+static bool is_over(const struct thread_pool *pool, uint64_t door)
+{
+    int expected = door & DOOR_OPEN ? pool->n_threads - 1 : DOOR_ENTERED(door);
+    return DOOR_LEFT(door) == expected;
 }
 
-/* Waits until (*word == value) == equal, at most limit_us; false when that time ran out. */
-static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t limit_us)
+static bool is_new(uint64_t door, uint32_t seen) { return DOOR_GENERATION(door) != seen; }
+
+/* Spins until the run is over (for_caller) or a new one began, at most limit_us; false when that time ran
+ * out. */
+static bool spin(struct thread_pool *pool, bool for_caller, uint32_t seen, int64_t limit_us)
 {
     int64_t start = 0;
     for (;;) {
         for (int i = 0; i < ROUNDS_PER_CLOCK; i++) {
-            if ((atomic_load_explicit(word, memory_order_acquire) == value) == equal) return true;
+            uint64_t door = atomic_load_explicit(&pool->door, memory_order_acquire);
+            if (for_caller ? is_over(pool, door) : is_new(door, seen)) return true;
             relax();
         }
         int64_t now = clock_monotonic_us();
@@ -78,46 +101,64 @@ static bool spin_until(atomic_uint *word, unsigned value, bool equal, int64_t li
 /* Sleepers announce themselves before they look at the generation a last time, and the starter looks
  * at sleepers after it changed the generation: with sequentially consistent order one of the two
  * always sees the other. */
-static void wait_for_generation(struct thread_pool *pool, unsigned seen)
+static void wait_for_generation(struct thread_pool *pool, uint32_t seen)
 {
-    if (spin_until(&pool->generation, seen, false, pool->spins ? WORKER_SPIN_US : 0)) return;
+    if (spin(pool, false, seen, pool->spins ? WORKER_SPIN_US : 0)) return;
     atomic_fetch_add(&pool->sleepers, 1);
-    while (atomic_load(&pool->generation) == seen) futex_wait(&pool->generation, seen);
+    while (!is_new(atomic_load(&pool->door), seen)) futex_wait(&pool->door, UPPER_HALF, seen);
     atomic_fetch_sub(&pool->sleepers, 1);
 }
 
-/* The same announcement the other way: the last worker wakes the caller only if it sleeps. */
+/* The same announcement the other way: whoever leaves last wakes the caller only if it sleeps. */
 static void wait_for_workers(struct thread_pool *pool)
 {
-    if (spin_until(&pool->unfinished, 0, true, pool->spins ? CALLER_SPIN_US : 0)) return;
+    if (spin(pool, true, 0, pool->spins ? CALLER_SPIN_US : 0)) return;
     atomic_store(&pool->caller_sleeps, 1);
-    unsigned left;
-    while ((left = atomic_load(&pool->unfinished)) != 0) futex_wait(&pool->unfinished, left);
+    uint64_t door;
+    while (!is_over(pool, door = atomic_load(&pool->door)))
+        futex_wait(&pool->door, LOWER_HALF, (uint32_t)door);
     atomic_store(&pool->caller_sleeps, 0);
+}
+
+/* Through the door of a run that this worker has not seen; false when it is closed. Inside, the run
+ * cannot end, so its work and argument stand. */
+static bool enter(struct thread_pool *pool, uint32_t *seen)
+{
+    uint64_t door = atomic_load_explicit(&pool->door, memory_order_acquire);
+    while (is_new(door, *seen) && door & DOOR_OPEN) {
+        if (!atomic_compare_exchange_weak(&pool->door, &door, door + DOOR_ONE_ENTERED)) continue;
+        *seen = DOOR_GENERATION(door);
+        return true;
+    }
+    *seen = DOOR_GENERATION(door);
+    return false;
 }
 
 static void *worker_main(void *argument)
 {
     struct worker *self = argument;
     struct thread_pool *pool = self->pool;
-    unsigned seen = 0;
+    uint32_t seen = 0;
     for (;;) {
         wait_for_generation(pool, seen);
-        seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+        if (!enter(pool, &seen)) continue;
         if (pool->stop) return NULL;
         pool->work(pool->argument, self->index, pool->n_threads);
-        if (atomic_fetch_sub(&pool->unfinished, 1) == 1 && atomic_load(&pool->caller_sleeps))
-            futex_wake_all(&pool->unfinished);
+        uint64_t door = atomic_fetch_add(&pool->door, DOOR_ONE_LEFT) + DOOR_ONE_LEFT;
+        if (is_over(pool, door) && atomic_load(&pool->caller_sleeps))
+            futex_wake_all(&pool->door, LOWER_HALF);
     }
 }
 
-static void start_generation(struct thread_pool *pool)
+/* The caller alone opens and closes, and nobody is inside before. */
+static void open_door(struct thread_pool *pool)
 {
-    atomic_fetch_add(&pool->generation, 1);
-    if (atomic_load(&pool->sleepers) > 0) futex_wake_all(&pool->generation);
+    uint64_t generation = DOOR_GENERATION(atomic_load(&pool->door)) + UINT64_C(1);
+    atomic_store(&pool->door, generation << 32 | DOOR_OPEN);
+    if (atomic_load(&pool->sleepers) > 0) futex_wake_all(&pool->door, UPPER_HALF);
 }
 
-void thread_pool_run(struct thread_pool *pool, thread_work *work, void *argument)
+static void run(struct thread_pool *pool, thread_work *work, void *argument, bool shared)
 {
     if (!pool || pool->n_threads == 1) {
         work(argument, 0, 1);
@@ -125,10 +166,20 @@ void thread_pool_run(struct thread_pool *pool, thread_work *work, void *argument
     }
     pool->work = work;
     pool->argument = argument;
-    atomic_store(&pool->unfinished, (unsigned)pool->n_threads - 1);
-    start_generation(pool);
+    open_door(pool);
     work(argument, 0, pool->n_threads);
+    if (shared) atomic_fetch_and(&pool->door, ~DOOR_OPEN);
     wait_for_workers(pool);
+}
+
+void thread_pool_run(struct thread_pool *pool, thread_work *work, void *argument)
+{
+    run(pool, work, argument, false);
+}
+
+void thread_pool_share(struct thread_pool *pool, thread_work *work, void *argument)
+{
+    run(pool, work, argument, true);
 }
 
 static int cgroup_quota(void)
@@ -192,7 +243,7 @@ void thread_pool_destroy(struct thread_pool *pool)
 {
     if (!pool) return;
     pool->stop = true;
-    start_generation(pool);
+    open_door(pool);
     for (int i = 1; i < pool->n_started; i++) pthread_join(pool->workers[i].thread, NULL);
     free(pool->workers);
     free(pool);

@@ -1,7 +1,7 @@
 /* threads: one pool of workers that split loops.
  *
- * The caller of thread_pool_run takes part as worker 0. A run is a barrier: it returns when every
- * worker has finished. Workers spin briefly between runs (a decode step issues hundreds of short
+ * The caller takes part as worker 0. A run is a barrier: it returns when every worker that took part has
+ * finished. Workers spin briefly between runs (a decode step issues hundreds of short
  * loops), then sleep. One run at a time per pool; runs do not nest.
  */
 #ifndef BASE_THREADS_H
@@ -22,6 +22,11 @@ int thread_pool_size(const struct thread_pool *);
 /* Calls work(argument, worker, n_workers) once on every worker. */
 typedef void thread_work(void *argument, int worker, int n_workers);
 void thread_pool_run(struct thread_pool *, thread_work *work, void *argument);
+
+/* The same for work that is divided by thread_take alone: when it returns to the caller, nothing is left
+ * to take, and workers that have not begun by then (another program has their processor, or they sleep)
+ * are not waited for: they are not called at all. */
+void thread_pool_share(struct thread_pool *, thread_work *work, void *argument);
 
 /* Dynamic splitting: inside a run, workers take the next index from a shared counter that the caller
  * set to 0 before the run. Returns the first of up to `step` indices below `end`, or -1. */

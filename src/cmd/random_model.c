@@ -146,7 +146,7 @@ static void fill_random(unsigned char *data, size_t bytes, enum dtype dtype,
     for (fill.begin = 0; fill.begin < n_chunks; fill.begin = fill.end) {
         fill.end = n_chunks - fill.begin < ROUND_CHUNKS ? n_chunks : fill.begin + ROUND_CHUNKS;
         fill.next = 0;
-        thread_pool_run(pool, fill_work, &fill);
+        thread_pool_share(pool, fill_work, &fill);
         if (on_progress) on_progress(user, (uint64_t)fill.end * CHUNK, bytes);
     }
 }

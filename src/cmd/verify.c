@@ -84,7 +84,7 @@ struct verify_counts verify_tensor(const struct tensor *t, struct thread_pool *p
                         .layout = layout_of(t->dtype),
                         .count = tensor_count(t),
                         .found = {.first_bad = -1}};
-    if (scan.layout.bytes) thread_pool_run(pool, work, &scan);
+    if (scan.layout.bytes) thread_pool_share(pool, work, &scan);
     scan.found.n_values = scan.count;
     return scan.found;
 }

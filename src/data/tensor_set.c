@@ -143,7 +143,7 @@ status tensor_set_prefetch(const struct tensor_set *set, struct thread_pool *thr
                          .argument = argument};
     for (size_t i = 0; i < set->n_ranges; i++) p.n_chunks += range_chunks(&set->ranges[i]);
     if (threads)
-        thread_pool_run(threads, prefetch_work, &p);
+        thread_pool_share(threads, prefetch_work, &p);
     else
         prefetch_work(&p, 0, 1);
     if (!p.failed_errno && progress && !progress(argument, set->total_bytes, set->total_bytes))

@@ -163,7 +163,7 @@ void chooser_run(struct chooser *c, const struct scheduler *s, float *logits)
     struct choose_run run = {c, s, logits, 0};
     if (s->n_rows == 0) return;
     if (c->pool && s->n_scheduled > 1)
-        thread_pool_run(c->pool, work, &run);
+        thread_pool_share(c->pool, work, &run);
     else
         work(&run, 0, 1);
 }

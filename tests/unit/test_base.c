@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/float16.h"
 #include "base/str.h"
+#include "base/rng.h"
 #include "base/threads.h"
 #include "base/utf8.h"
 #include "check.h"
@@ -125,6 +126,32 @@ TEST(threads_every_index_once_over_many_runs)
             struct sum_job job = {0};
             thread_pool_run(pool, add_up, &job);
             CHECK_INT(job.total, 499500);
+        }
+        thread_pool_destroy(pool);
+    }
+}
+
+static void take_all(void *argument, int worker, int n_workers)
+{
+    (void)worker, (void)n_workers;
+    struct sum_job *job = argument;
+    for (int64_t i; (i = thread_take(&job->counter, 3, 100)) >= 0;)
+        for (int64_t k = i; k < i + 3 && k < 100; k++)
+            __atomic_fetch_add(&job->total, k, __ATOMIC_RELAXED);
+}
+
+/* Runs that wait for nobody and runs that wait for all, in any order, with more threads than processors. */
+TEST(threads_shared_runs_lose_nothing)
+{
+    struct error err;
+    for (int n = 1; n <= 9; n += 2) {
+        struct thread_pool *pool;
+        CHECK_OK(thread_pool_create(&pool, n, &err), err);
+        for (int run = 0; run < 3000; run++) {
+            struct sum_job job = {0}; /* of a worker that comes too late nothing may touch it */
+            bool shared = rng_u64(9, (uint64_t)n, (uint64_t)run) % 3 != 0;
+            (shared ? thread_pool_share : thread_pool_run)(pool, shared ? take_all : add_up, &job);
+            CHECK_INT(job.total, shared ? 4950 : 499500);
         }
         thread_pool_destroy(pool);
     }
