@@ -68,4 +68,7 @@ production production_body(const struct production_set *, production);
  * nodes cannot be matched. STATUS_INVALID when nothing matches `start`. */
 status production_finish(struct production_set *, production *start, struct error *err);
 
+/* production_left.c: takes one group of left-recursive rules out; needs known properties, makes new nodes without. */
+status production_remove_left_recursion(struct production_set *, bool *changed, struct error *err);
+
 #endif

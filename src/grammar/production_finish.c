@@ -61,9 +61,19 @@ static void find_properties(struct production_set *set)
     }
 }
 
+enum { MAX_GROUPS = 64 };
+
 status production_finish(struct production_set *set, production *start, struct error *err)
 {
+    bool changed = true;
     find_properties(set);
+    TRY(regular_set_status(set->regulars, err));
+    for (int i = 0; changed; i++) {
+        if (i == MAX_GROUPS)
+            return error_set(err, STATUS_UNSUPPORTED, "grammar: left recursion of too many kinds");
+        TRY(production_remove_left_recursion(set, &changed, err));
+        if (changed) find_properties(set);
+    }
     TRY(regular_set_status(set->regulars, err));
     if (!set->nodes[*start].productive)
         return error_set(err, STATUS_INVALID, "grammar: no answer can satisfy it");

@@ -12,7 +12,6 @@
  *   forced    true: the bytes and tokens that must come first
  *   times     true: nanoseconds of each mask
  */
-#define PROBE_WITHOUT_EBNF
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,11 +89,9 @@ static status compile(struct probe *p, const struct json *request, struct gramma
     if (str_equal_c(kind, "regex")) return grammar_compile_regex(out, source, &options, err);
     if (str_equal_c(kind, "object")) return grammar_compile_json_object(out, &options, err);
     if (str_equal_c(kind, "schema")) return grammar_compile_json_schema(out, source, &options, err);
-#ifndef PROBE_WITHOUT_EBNF
     if (str_equal_c(kind, "ebnf"))
         return grammar_compile_ebnf(out, source, member(o, "start"), &options, err);
     if (str_equal_c(kind, "tag")) return grammar_compile_structural_tag(out, source, &options, err);
-#endif
     if (str_equal_c(kind, "choice")) {
         const struct json *list = json_get(request, "source");
         struct str *choices = calloc(list->n_items + 1, sizeof *choices);
