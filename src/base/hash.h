@@ -26,7 +26,14 @@ static inline uint64_t hash_bytes(const void *data, size_t size)
         size -= 8;
     }
     uint64_t tail = 0;
-    for (size_t i = 0; i < size; i++) tail |= (uint64_t)p[i] << (8 * i);
+    if (size >= 4) { /* two words that may overlap: the size is hashed, so nothing is confused */
+        uint32_t first, last;
+        memcpy(&first, p, 4);
+        memcpy(&last, p + size - 4, 4);
+        tail = (uint64_t)last << 32 | first;
+    } else if (size) {
+        tail = (uint64_t)p[0] | (uint64_t)p[size / 2] << 8 | (uint64_t)p[size - 1] << 16;
+    }
     h = hash_mum(h ^ tail, 0xE7037ED1A0B428DBu);
     return h ^ (h >> 32);
 }

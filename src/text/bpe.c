@@ -4,9 +4,16 @@
 
 #include "base/checked.h"
 #include "base/hash.h"
+#include "base/large_memory.h"
 #include "text/bpe_tables.h"
 
-enum { MAX_PROBES = 4096, LONGEST_CACHED = 16, BPE_BATCH = 64, LARGEST_SPARE = 1 << 16 };
+enum {
+    MAX_PROBES = 4096,
+    LONGEST_CACHED = 16,
+    BPE_BATCH = 128,
+    AHEAD = 16,
+    LARGEST_SPARE = 1 << 16
+};
 
 status bpe_grow(void **data, size_t *capacity, size_t n, size_t element_bytes)
 {
@@ -32,22 +39,39 @@ static void workspace_destroy(struct bpe_workspace *w)
     free(w);
 }
 
+/* One stretch of memory for all that is read at random places while encoding. */
+static status allocate_tables(struct bpe *b, size_t n_slots, struct error *err)
+{
+    enum { STARTS = 0x10000 };
+    size_t pairs = n_slots * sizeof *b->pairs, filter = n_slots / 8 * sizeof *b->pair_filter;
+    size_t starts = STARTS * sizeof *b->pair_starts;
+    size_t origins = ((size_t)b->n_tokens + 1) * sizeof *b->origins;
+    char *memory = large_memory_alloc(pairs + filter + 2 * starts + origins);
+    if (!memory) return error_set(err, STATUS_NO_MEMORY, "no memory for the merge table");
+    memset(memory, 0, pairs + filter);
+    b->tables = memory;
+    b->pairs = (struct bpe_pair *)memory;
+    b->pair_filter = (uint64_t *)(memory + pairs);
+    b->pair_starts = (struct bpe_start *)(memory + pairs + filter);
+    b->character_starts = b->pair_starts + STARTS;
+    b->origins = (struct bpe_origin *)(memory + pairs + filter + 2 * starts);
+    return STATUS_OK;
+}
+
 static status build_pairs(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
     uint32_t slots_log2 = 8;
     while (((size_t)1 << slots_log2) / 8 * 5 < source->n_merges) slots_log2++;
     b->pair_shift = 64 - slots_log2;
-    b->pairs = calloc((size_t)1 << slots_log2, sizeof *b->pairs);
     b->filter_shift = b->pair_shift - 3;
-    b->pair_filter = calloc((size_t)1 << (slots_log2 + 3 - 6), sizeof *b->pair_filter);
-    if (!b->pairs || !b->pair_filter)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for the merge table");
+    TRY(allocate_tables(b, (size_t)1 << slots_log2, err));
     uint64_t mask = ((uint64_t)1 << slots_log2) - 1;
     for (size_t i = 0; i < source->n_merges; i++) {
         const struct bpe_merge *merge = &source->merges[i];
-        uint64_t key = ((uint64_t)(uint32_t)merge->left + 1) << 32 | (uint32_t)merge->right;
-        uint64_t hash = key * 0x9E3779B97F4A7C15u, slot = hash >> b->pair_shift;
-        uint64_t bit = hash >> b->filter_shift;
+        if (i + AHEAD < source->n_merges)
+            bpe_prefetch_pair(b, merge[AHEAD].left, merge[AHEAD].right);
+        uint64_t key, hash = bpe_pair_hash(merge->left, merge->right, &key);
+        uint64_t slot = hash >> b->pair_shift, bit = hash >> b->filter_shift;
         b->pair_filter[bit / 64] |= (uint64_t)1 << (bit % 64);
         int probes = 0;
         while (b->pairs[slot].key && b->pairs[slot].key != key) {
@@ -107,12 +131,8 @@ void bpe_destroy(struct bpe *b)
     if (!b) return;
     for (int i = 0; b->spares && i < BPE_SPARES; i++) workspace_destroy(b->spares[i]);
     free(b->spares);
-    byte_trie_deinit(&b->trie);
-    free(b->pairs);
-    free(b->pair_filter);
-    free(b->origins);
-    free(b->pair_starts);
-    free(b->character_starts);
+    token_trie_deinit(&b->trie);
+    free(b->tables);
     bpe_cuts_deinit(&b->cuts);
     free(b);
 }
@@ -127,7 +147,7 @@ status bpe_workspace_acquire(const struct bpe *b, struct bpe_workspace **out)
     }
     struct bpe_workspace *w = calloc(1, sizeof *w);
     if (!w) return STATUS_NO_MEMORY;
-    w->lines = aligned_alloc(64, BPE_CACHE_LINES * sizeof *w->lines);
+    w->lines = large_memory_alloc(BPE_CACHE_LINES * sizeof *w->lines);
     w->judged_pairs = calloc(BPE_JUDGED_PAIRS, sizeof *w->judged_pairs);
     if (!w->lines || !w->judged_pairs) {
         workspace_destroy(w);
@@ -224,100 +244,156 @@ static __attribute__((noinline)) status encode_and_keep(const struct bpe *b,
     return STATUS_OK;
 }
 
-/* text[from, to) is a piece, or a part of one that does not merge with the rest. */
-static status encode_part(const struct bpe *b, struct bpe_workspace *w, struct str text,
-                          size_t from, size_t to, bool whole, struct token_list *out)
-{
-    size_t size = to - from;
-    struct str piece = {text.data + from, size};
-    if (size > LONGEST_CACHED) return encode_uncached(b, w, piece, whole, out);
+/* What stands next in the text: a piece, a part of one that does not merge with the rest, or a character
+ * that is a token. */
+struct part {
     uint64_t words[2];
+    struct bpe_cached_pair *line; /* NULL: too long to be remembered */
+    size_t from, size;
+    uint32_t key;   /* its size and BPE_PART, as in the cache; only BPE_PART counts when too long */
+    token_id token; /* TOKEN_NONE unless already known */
+};
+
+/* Parts are collected, so that the memory they need is on its way when they are encoded. */
+struct batch {
+    const struct bpe *b;
+    struct bpe_workspace *w;
+    struct str text;
+    struct token_list *out;
+    size_t n;
+    struct part parts[BPE_BATCH];
+};
+
+/* How most searches that follow begin. */
+static inline void prefetch_search(const struct bpe *b, struct str text, size_t at)
+{
+    if (!b->fast || text.size - at < 4) return;
+    const unsigned char *s = (const unsigned char *)text.data + at;
+    bpe_prefetch_start(b, s);
+}
+
+static status encode_parts(struct batch *batch)
+{
+    const struct bpe *b = batch->b;
+    struct token_list *out = batch->out;
+    size_t n_bytes = 0, n = batch->n;
+    batch->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct part *part = &batch->parts[i];
+        n_bytes += part->size;
+        if (part->token == TOKEN_NONE &&
+            !(part->line && find_cached(part->line, part->words, part->key)))
+            prefetch_search(b, batch->text, part->from);
+    }
+    /* A part never has more tokens than bytes; three are written whatever the count. */
+    TRY(reserve_tokens(out, n_bytes + 3));
+    for (size_t i = 0; i < n; i++) {
+        const struct part *part = &batch->parts[i];
+        if (part->token != TOKEN_NONE) {
+            out->ids[out->count++] = part->token;
+            continue;
+        }
+        const struct bpe_cached_piece *cached =
+            part->line ? find_cached(part->line, part->words, part->key) : NULL;
+        struct str s = {batch->text.data + part->from, part->size};
+        if (cached)
+            append_cached(cached, out);
+        else if (part->line)
+            TRY(encode_and_keep(b, batch->w, s, part->line, part->words, part->key, out));
+        else
+            TRY(encode_uncached(b, batch->w, s, !(part->key & BPE_PART), out));
+    }
+    return STATUS_OK;
+}
+
+static inline status next_part(struct batch *batch, struct part **out)
+{
+    if (batch->n == BPE_BATCH) TRY(encode_parts(batch));
+    *out = &batch->parts[batch->n++];
+    return STATUS_OK;
+}
+
+static inline void short_part(struct batch *batch, struct part *part, size_t from, size_t size,
+                              bool whole)
+{
     uint32_t key = (uint32_t)size | (whole ? 0 : BPE_PART);
-    load_words(text, from, size, words);
-    struct bpe_cached_pair *line = &w->lines[hash_words(words, key) & (BPE_CACHE_LINES - 1)];
-    const struct bpe_cached_piece *cached = find_cached(line, words, key);
-    if (!cached) return encode_and_keep(b, w, piece, line, words, key, out);
-    append_cached(cached, out);
+    part->token = TOKEN_NONE;
+    part->from = from;
+    part->size = size;
+    part->key = key;
+    part->line = &batch->w->lines[hash_words(part->words, key) & (BPE_CACHE_LINES - 1)];
+    __builtin_prefetch(part->line);
+}
+
+static inline status add_part(struct batch *batch, size_t from, size_t to, bool whole)
+{
+    struct part *part;
+    TRY(next_part(batch, &part));
+    if (to - from <= LONGEST_CACHED) {
+        load_words(batch->text, from, to - from, part->words);
+        short_part(batch, part, from, to - from, whole);
+    } else {
+        *part = (struct part){
+            .from = from, .size = to - from, .key = whole ? 0 : BPE_PART, .token = TOKEN_NONE};
+    }
     return STATUS_OK;
 }
 
 /* A piece of many characters: cut where no token can span. */
-static status encode_wide(const struct bpe *b, struct bpe_workspace *w, struct str text,
-                          size_t from, size_t to, struct token_list *out)
+static status add_wide(struct batch *batch, size_t from, size_t to)
 {
-    const unsigned char *s = (const unsigned char *)text.data;
+    const struct bpe_cuts *cuts = &batch->b->cuts;
+    const unsigned char *s = (const unsigned char *)batch->text.data;
     uint32_t previous = BPE_NOT_WIDE, code = BPE_NOT_WIDE;
     size_t begin = from;
-    for (size_t at = from; b->cuts.joined && at < to; previous = code) {
+    for (size_t at = from; cuts->joined && at < to; previous = code) {
         code = to - at >= 3 ? bpe_wide_character(s + at) : BPE_NOT_WIDE;
-        bool cut = previous != BPE_NOT_WIDE && code != BPE_NOT_WIDE &&
-                   !bpe_cuts_joined(&b->cuts, previous, code);
-        if (cut) {
-            uint32_t token = b->cuts.characters[previous] & BPE_WIDE_TOKEN;
-            if (at - begin == 3 && token)
-                out->ids[out->count++] = (token_id)(token - 1);
-            else
-                TRY(encode_part(b, w, text, begin, at, false, out));
+        if (previous != BPE_NOT_WIDE && code != BPE_NOT_WIDE &&
+            !bpe_cuts_joined(cuts, previous, code)) {
+            uint32_t token = cuts->characters[previous] & BPE_WIDE_TOKEN;
+            if (at - begin == 3 && token) {
+                struct part *part;
+                TRY(next_part(batch, &part));
+                part->size = 3;
+                part->token = (token_id)(token - 1);
+            } else {
+                TRY(add_part(batch, begin, at, false));
+            }
             begin = at;
         }
         at += code == BPE_NOT_WIDE ? 1 : 3;
     }
-    return encode_part(b, w, text, begin, to, begin == from, out);
-}
-
-struct batched {
-    uint64_t words[2];
-    struct bpe_cached_pair *line; /* NULL: not a short piece of ASCII */
-};
-
-static status encode_batch(const struct bpe *b, struct bpe_workspace *w, struct str text,
-                           size_t from, const size_t *ends, size_t n, struct token_list *out)
-{
-    struct batched batch[BPE_BATCH];
-    size_t at = from;
-    for (size_t i = 0; i < n; at = ends[i++]) { /* so that the cache lines are on their way */
-        struct batched *piece = &batch[i];
-        size_t size = ends[i] - at;
-        piece->line = NULL;
-        if (size > LONGEST_CACHED) continue;
-        load_words(text, at, size, piece->words);
-        if (piece->words[0] & 0x8080) continue;
-        piece->line = &w->lines[hash_words(piece->words, (uint32_t)size) & (BPE_CACHE_LINES - 1)];
-        __builtin_prefetch(piece->line);
-    }
-    /* A piece never has more tokens than bytes; three are written whatever the count. */
-    TRY(reserve_tokens(out, at - from + 3));
-    for (size_t i = 0; i < n; from = ends[i++]) {
-        const struct batched *piece = &batch[i];
-        if (!piece->line) {
-            TRY(encode_wide(b, w, text, from, ends[i], out));
-            continue;
-        }
-        size_t size = ends[i] - from;
-        const struct bpe_cached_piece *cached =
-            find_cached(piece->line, piece->words, (uint32_t)size);
-        if (cached)
-            append_cached(cached, out);
-        else
-            TRY(encode_and_keep(b, w, (struct str){text.data + from, size}, piece->line,
-                                piece->words, (uint32_t)size, out));
-    }
-    return STATUS_OK;
+    return add_part(batch, begin, to, begin == from);
 }
 
 status bpe_encode_pieces(const struct bpe *b, struct bpe_workspace *w, struct str text, size_t from,
                          const size_t *ends, size_t n, struct token_list *out)
 {
-    for (size_t done = 0; done < n; done += BPE_BATCH) {
-        size_t count = n - done < BPE_BATCH ? n - done : BPE_BATCH;
-        TRY(encode_batch(b, w, text, from, ends + done, count, out));
-        from = ends[done + count - 1];
+    struct batch batch;
+    batch.b = b;
+    batch.w = w;
+    batch.text = text;
+    batch.out = out;
+    batch.n = 0;
+    for (size_t i = 0; i < n; from = ends[i++]) {
+        size_t size = ends[i] - from;
+        if (size <= LONGEST_CACHED) {
+            struct part *part;
+            TRY(next_part(&batch, &part));
+            load_words(text, from, size, part->words);
+            if (!(part->words[0] & 0x8080)) {
+                short_part(&batch, part, from, size, true);
+                continue;
+            }
+            batch.n--;
+        }
+        TRY(add_wide(&batch, from, ends[i]));
     }
-    return STATUS_OK;
+    return encode_parts(&batch);
 }
 
 status bpe_encode(const struct bpe *b, struct bpe_workspace *w, struct str text, size_t from,
                   size_t to, struct token_list *out)
 {
-    return from == to ? STATUS_OK : encode_batch(b, w, text, from, &to, 1, out);
+    return from == to ? STATUS_OK : bpe_encode_pieces(b, w, text, from, &to, 1, out);
 }

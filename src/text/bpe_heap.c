@@ -38,17 +38,9 @@ static void heap_push(struct bpe_workspace *w, uint64_t key)
 
 token_id bpe_find_token(const struct bpe *b, struct str s)
 {
-    uint32_t node = 0;
-    int32_t value = BYTE_TRIE_NO_VALUE;
-    for (size_t i = 0; i < s.size; i++) {
-        const struct byte_trie_edge *edge =
-            byte_trie_step(&b->trie, node, (unsigned char)s.data[i]);
-        if (!edge) return TOKEN_NONE;
-        node = edge->child;
-        value = edge->value;
-    }
-    if (value == BYTE_TRIE_NO_VALUE) return TOKEN_NONE;
-    return value >= 0 ? value : ~value;
+    const struct token_trie_node *node = token_trie_find(&b->trie, s);
+    if (!node || node->value == TOKEN_TRIE_NO_VALUE) return TOKEN_NONE;
+    return node->value >= 0 ? node->value : ~node->value;
 }
 
 /* The base symbols of one character without a token of its own, at w->symbols[n...]; returns n after. */

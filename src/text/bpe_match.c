@@ -19,6 +19,8 @@
 #include "base/utf8.h"
 #include "text/bpe_tables.h"
 
+enum { AHEAD = 8 }; /* merges whose memory is asked for in advance */
+
 enum verdict { PAIR_MERGES, PAIR_HOLDS, PAIR_UNKNOWN };
 
 /* Would the encoding of left's and right's bytes keep the cut between them? With `whole` false the merge
@@ -53,6 +55,13 @@ static bool is_base(const struct bpe *b, token_id id)
            code != UTF8_INVALID;
 }
 
+static inline void prefetch_merge(const struct bpe *b, const struct bpe_merge *m)
+{
+    bpe_prefetch_pair(b, m->left, m->right);
+    __builtin_prefetch(&b->origins[m->left]);
+    __builtin_prefetch(&b->origins[m->right]);
+}
+
 /* Fills the origins of tokens whose merges happen in the order of their ranks. Results of merges whose
  * parts were not there in time are marked opaque, to be tried one by one. */
 static void find_origins(struct bpe *b, const struct bpe_source *source)
@@ -63,6 +72,7 @@ static void find_origins(struct bpe *b, const struct bpe_source *source)
                                              (uint32_t)b->tokens[id].size};
     for (size_t i = 0; i < source->n_merges; i++) {
         const struct bpe_merge *m = &source->merges[i];
+        if (i + AHEAD < source->n_merges) prefetch_merge(b, &m[AHEAD]);
         struct bpe_origin *result = &b->origins[m->result];
         if (result->rank < BPE_OPAQUE_RANK) continue; /* an encoding has one derivation */
         const struct bpe_pair *pair = bpe_find_pair(b, m->left, m->right);
@@ -89,10 +99,7 @@ static status try_opaque_tokens(struct bpe *b, struct error *err)
             bpe_grow((void **)&ids.ids, &ids.capacity, b->tokens[id].size + 3, sizeof *ids.ids);
         if (result == STATUS_OK) result = bpe_heap_encode(b, w, b->tokens[id], false, &ids);
         if (result != STATUS_OK) break;
-        if (ids.count == 1 && ids.ids[0] == id)
-            result = byte_trie_insert(&b->trie, b->tokens[id], id);
-        else
-            b->origins[id].rank = BPE_NO_RANK;
+        if (ids.count != 1 || ids.ids[0] != id) b->origins[id].rank = BPE_NO_RANK;
     }
     bpe_workspace_release(b, w);
     token_list_deinit(&ids);
@@ -112,37 +119,51 @@ static bool fallback_may_merge(const struct bpe *b, const struct bpe_source *sou
     return false;
 }
 
-static struct bpe_start walk_start(const struct bpe *b, const unsigned char *bytes, size_t n)
+static struct bpe_start start_at(const struct token_trie_node *node, token_id token_before)
 {
-    struct bpe_start start = {0, TOKEN_NONE, 0};
-    for (size_t i = 0; i < n; i++) {
-        const struct byte_trie_edge *edge = byte_trie_step(&b->trie, start.node, bytes[i]);
-        if (!edge) {
-            start.below = 0;
-            break;
-        }
-        start.node = edge->child;
-        start.below = edge->below;
-        if (edge->value >= 0) start.token = edge->value;
-    }
-    return start;
+    return (struct bpe_start){node->children, node->below,
+                              node->value >= 0 ? node->value : token_before};
 }
 
-static status build_starts(struct bpe *b, struct error *err)
+static void fill(struct bpe_start *starts, uint32_t n, token_id token)
 {
-    b->pair_starts = malloc(0x10000 * sizeof *b->pair_starts);
-    b->character_starts = malloc(0x10000 * sizeof *b->character_starts);
-    if (!b->pair_starts || !b->character_starts)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for the token starts");
-    for (uint32_t code = 0; code < 0x10000; code++) {
-        const unsigned char pair[2] = {(unsigned char)(code >> 8), (unsigned char)code};
-        b->pair_starts[code] = walk_start(b, pair, 2);
-        const unsigned char character[3] = {(unsigned char)(0xE0 | code >> 12),
-                                            (unsigned char)(0x80 | (code >> 6 & 0x3F)),
-                                            (unsigned char)(0x80 | (code & 0x3F))};
-        b->character_starts[code] = walk_start(b, character, 3);
+    for (uint32_t i = 0; i < n; i++) starts[i] = (struct bpe_start){0, 0, token};
+}
+
+static const struct token_trie_node *child_of(const struct bpe *b, const struct bpe_start *at,
+                                              uint32_t byte)
+{
+    return token_trie_child(&b->trie, at->children, at->below, (unsigned char)byte);
+}
+
+/* Where walks over the first two bytes, and over the first three-byte character, lead. */
+static void build_starts(struct bpe *b)
+{
+    struct bpe_start root = start_at(&b->trie.nodes[0], TOKEN_NONE);
+    fill(b->pair_starts, 0x10000, TOKEN_NONE);
+    fill(b->character_starts, 0x10000, TOKEN_NONE);
+    for (uint32_t first = 0; first < 256; first++) {
+        const struct token_trie_node *one = child_of(b, &root, first);
+        if (!one) continue;
+        struct bpe_start after_one = start_at(one, TOKEN_NONE);
+        fill(b->pair_starts + first * 256, 256, after_one.token);
+        bool wide = (first & 0xF0) == 0xE0;
+        if (wide) fill(b->character_starts + (first & 15) * 4096, 4096, after_one.token);
+        for (uint32_t second = 0; second < 256; second++) {
+            const struct token_trie_node *two = child_of(b, &after_one, second);
+            if (!two) continue;
+            struct bpe_start after_two = start_at(two, after_one.token);
+            b->pair_starts[first * 256 + second] = after_two;
+            if (!wide || (second & 0xC0) != 0x80) continue;
+            struct bpe_start *starts =
+                b->character_starts + ((first & 15) * 4096 + (second & 63) * 64);
+            fill(starts, 64, after_two.token);
+            for (uint32_t third = 0; third < 64; third++) {
+                const struct token_trie_node *three = child_of(b, &after_two, third | 0x80);
+                if (three) starts[third] = start_at(three, after_two.token);
+            }
+        }
     }
-    return STATUS_OK;
 }
 
 /* Not where unknown characters become one token across any place. */
@@ -164,20 +185,17 @@ static status build_cuts(struct bpe *b, struct error *err)
 status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct error *err)
 {
     b->fast = !source->only_heap && !fallback_may_merge(b, source);
-    b->origins = calloc((size_t)b->n_tokens + 1, sizeof *b->origins);
-    if (!b->origins) return error_set(err, STATUS_NO_MEMORY, "no memory for the token origins");
     if (b->fast) find_origins(b, source);
-    status result = byte_trie_reserve(&b->trie, (size_t)b->n_tokens * 2);
-    for (token_id id = 0; id < b->n_tokens && result == STATUS_OK; id++) {
-        if (!b->tokens[id].size) continue;
-        bool reachable = b->fast && b->origins[id].rank < BPE_OPAQUE_RANK;
-        result = byte_trie_insert(&b->trie, b->tokens[id], reachable ? id : ~id);
-    }
+    status result = token_trie_build(&b->trie, b->tokens, b->n_tokens);
     if (result != STATUS_OK)
         return error_set(err, result, "the vocabulary's tokens make too large a table");
+    if (b->fast) TRY(try_opaque_tokens(b, err));
+    for (uint32_t i = 0; i < b->trie.n_nodes; i++) {
+        int32_t *value = &b->trie.nodes[i].value;
+        if (*value >= 0 && (!b->fast || b->origins[*value].rank == BPE_NO_RANK)) *value = ~*value;
+    }
     if (!b->fast) return STATUS_OK;
-    TRY(try_opaque_tokens(b, err));
-    TRY(build_starts(b, err));
+    build_starts(b);
     return build_cuts(b, err);
 }
 
@@ -186,27 +204,23 @@ status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct er
 static inline token_id longest_match(const struct bpe *b, const unsigned char *s, size_t size,
                                      token_id *whole)
 {
-    struct bpe_start at = {0, TOKEN_NONE, UINT32_MAX};
+    const struct token_trie_node *root = &b->trie.nodes[0];
+    struct bpe_start at = {root->children, root->below, TOKEN_NONE};
     size_t i = 0;
     *whole = TOKEN_NONE;
     if (size > 3) { /* all of s is longer than a start */
-        if (s[0] >= 0xE0 && s[0] < 0xF0 && (s[1] & 0xC0) == 0x80 && (s[2] & 0xC0) == 0x80) {
-            at = b->character_starts[(s[0] & 0x0Fu) << 12 | (s[1] & 0x3Fu) << 6 | (s[2] & 0x3Fu)];
-            i = 3;
-        } else {
-            at = b->pair_starts[(unsigned)s[0] << 8 | s[1]];
-            i = 2;
-        }
+        uint32_t code = bpe_wide_character(s);
+        at = code != BPE_NOT_WIDE ? b->character_starts[code]
+                                  : b->pair_starts[(unsigned)s[0] << 8 | s[1]];
+        i = code != BPE_NOT_WIDE ? 3 : 2;
     }
     for (; i < size; i++) {
-        if (!byte_trie_may_step(at.below, s[i])) return at.token;
-        const struct byte_trie_edge *edge = byte_trie_step(&b->trie, at.node, s[i]);
-        if (!edge) return at.token;
-        at.node = edge->child;
-        at.below = edge->below;
-        if (edge->value >= 0) at.token = edge->value;
-        if (i + 1 == size && edge->value != BYTE_TRIE_NO_VALUE)
-            *whole = edge->value >= 0 ? edge->value : ~edge->value;
+        const struct token_trie_node *node =
+            token_trie_child(&b->trie, at.children, at.below, s[i]);
+        if (!node) return at.token;
+        at = start_at(node, at.token);
+        if (i + 1 == size && node->value != TOKEN_TRIE_NO_VALUE)
+            *whole = node->value >= 0 ? node->value : ~node->value;
     }
     return at.token;
 }
@@ -261,6 +275,7 @@ static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigne
         for (;;) {
             if (budget-- == 0) return SIZE_MAX;
             length = b->origins[token].size;
+            if (size - at - length >= 4) bpe_prefetch_start(b, s + at + length);
             if (cut_is_viable(w, at + length)) {
                 enum verdict verdict =
                     last == TOKEN_NONE ? PAIR_HOLDS : judge_pair_cached(b, w, last, token);

@@ -6,7 +6,7 @@
 
 #include "text/bpe.h"
 #include "text/bpe_cuts.h"
-#include "text/byte_trie.h"
+#include "text/token_trie.h"
 
 struct bpe_pair {
     uint64_t key;  /* left + 1 << 32 | right; 0 = empty */
@@ -29,9 +29,8 @@ struct bpe_origin {
 
 /* Where a walk through the trie stands after its first bytes. */
 struct bpe_start {
-    uint32_t node;
-    token_id token; /* the longest reachable token so far, or TOKEN_NONE */
-    uint32_t below; /* of the node; 0: no token goes on from here */
+    uint32_t children, below; /* of the node; below 0: no token goes on from here */
+    token_id token;           /* the longest reachable token so far, or TOKEN_NONE */
 };
 
 enum { BPE_SPARES = 16 };
@@ -47,12 +46,13 @@ struct bpe {
     bool fuse_unknown;
     token_id byte_tokens[256]; /* BPE_BYTES: the base symbols */
 
+    void *tables; /* holds pairs, pair_filter, origins and the starts */
     struct bpe_pair *pairs;
     uint32_t pair_shift;   /* 64 - log2(slots) */
     uint64_t *pair_filter; /* a bit for every pair's hash: most pairs that are not there end here */
     uint32_t filter_shift; /* 64 - log2(bits) */
 
-    struct byte_trie trie; /* value: token id, or ~id for a token that is not reachable */
+    struct token_trie trie; /* value: token id, or ~id for a token that is not reachable */
 
     bool fast; /* what follows is there only then */
     struct bpe_origin *origins;
@@ -79,7 +79,7 @@ struct bpe_cached_pair {
     _Alignas(64) struct bpe_cached_piece way[2];
 };
 
-enum { BPE_PART = 0x100, BPE_CACHE_LINES = 1 << 15, BPE_JUDGED_PAIRS = 1 << 15 };
+enum { BPE_PART = 0x100, BPE_CACHE_LINES = 1 << 16, BPE_JUDGED_PAIRS = 1 << 15 };
 
 struct bpe_workspace {
     struct bpe_cached_pair *lines; /* BPE_CACHE_LINES */
@@ -93,18 +93,42 @@ struct bpe_workspace {
     size_t viable_capacity;
 };
 
+static inline uint64_t bpe_pair_hash(token_id left, token_id right, uint64_t *key)
+{
+    *key = ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right;
+    return *key * 0x9E3779B97F4A7C15u;
+}
+
 static inline const struct bpe_pair *bpe_find_pair(const struct bpe *b, token_id left,
                                                    token_id right)
 {
-    uint64_t key = ((uint64_t)(uint32_t)left + 1) << 32 | (uint32_t)right;
-    uint64_t mask = UINT64_MAX >> b->pair_shift, hash = key * 0x9E3779B97F4A7C15u;
-    uint64_t bit = hash >> b->filter_shift;
+    uint64_t key, hash = bpe_pair_hash(left, right, &key);
+    uint64_t mask = UINT64_MAX >> b->pair_shift, bit = hash >> b->filter_shift;
     if (!(b->pair_filter[bit / 64] >> (bit % 64) & 1)) return NULL;
     for (uint64_t slot = hash >> b->pair_shift;; slot = (slot + 1) & mask) {
         const struct bpe_pair *pair = &b->pairs[slot];
         if (pair->key == key) return pair;
         if (pair->key == 0) return NULL;
     }
+}
+
+static inline void bpe_prefetch_pair(const struct bpe *b, token_id left, token_id right)
+{
+    uint64_t key, hash = bpe_pair_hash(left, right, &key);
+    __builtin_prefetch(&b->pair_filter[hash >> b->filter_shift >> 6]);
+    __builtin_prefetch(&b->pairs[hash >> b->pair_shift]);
+}
+
+/* The memory a longest match at s reads first; s has at least four bytes. */
+static inline void bpe_prefetch_start(const struct bpe *b, const unsigned char *s)
+{
+    uint32_t code = bpe_wide_character(s);
+    const struct bpe_start *start = code != BPE_NOT_WIDE
+                                        ? &b->character_starts[code]
+                                        : &b->pair_starts[(unsigned)s[0] << 8 | s[1]];
+    unsigned char next = code != BPE_NOT_WIDE ? s[3] : s[2];
+    uint32_t before = start->below & ((UINT32_C(1) << (next & 31)) - 1);
+    __builtin_prefetch(&b->trie.nodes[start->children + token_trie_count_bits(before)]);
 }
 
 /* bpe.c: *out grows to at least n elements of that size; contents are kept. */

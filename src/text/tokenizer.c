@@ -300,8 +300,9 @@ static status encode_ordinary(struct encoding *e, struct str text)
         TRY(metaspace_append(&e->marked, text, prefix && !metaspace_begins(text)));
         text = strbuf_view(&e->marked);
     }
-    size_t ends[64], n;
-    for (size_t at = 0; (n = pretokenizer_split(t->pretokenizer, text, at, ends, 64)) > 0;) {
+    size_t ends[TOKENIZER_BATCH], n;
+    for (size_t at = 0;
+         (n = pretokenizer_split(t->pretokenizer, text, at, ends, TOKENIZER_BATCH)) > 0;) {
         TRY(bpe_encode_pieces(t->bpe, e->workspace, text, at, ends, n, e->out));
         at = ends[n - 1];
     }

@@ -8,7 +8,12 @@
 #include "data/json.h"
 #include "text/tokenizer_parts.h"
 
-enum { MAX_PROBES = 4096 };
+enum {
+    MAX_PROBES = 4096,
+    BATCH =
+        32, /* keys looked up together: the table is larger than the caches, and what a lookup reads
+                   is asked for while the others are on their way */
+};
 
 #define MARK "\xE2\x96\x81" /* U+2581, a space in the vocabularies of SentencePiece */
 
@@ -21,9 +26,14 @@ struct loader {
     const struct json *root;
     int16_t byte_of[324]; /* byte-level alphabet: code point -> byte, or -1 */
     /* ids by the vocabulary's own keys */
-    token_id *slots;
+    struct key_slot *slots;
     uint64_t mask;
     struct str *keys;
+};
+
+struct key_slot {
+    uint32_t tag; /* upper half of the key's hash */
+    token_id id;  /* TOKEN_NONE = empty */
 };
 
 __attribute__((format(printf, 3, 4), cold)) static status fail(struct loader *l, status code,
@@ -77,33 +87,36 @@ static size_t key_to_bytes(const struct loader *l, struct str key, char *out)
     return n;
 }
 
-static token_id *slot_of(struct loader *l, struct str key)
+/* The slot of a key from the hash's first choice on: its own or an empty one; NULL when crowded out. */
+static struct key_slot *slot_of(struct loader *l, struct str key, uint64_t hash)
 {
-    uint64_t slot = hash_bytes(key.data, key.size) & l->mask;
-    for (int probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) & l->mask)
-        if (l->slots[slot] == TOKEN_NONE || str_equal(l->keys[l->slots[slot]], key))
-            return &l->slots[slot];
+    uint64_t slot = hash & l->mask;
+    uint32_t tag = (uint32_t)(hash >> 32);
+    for (int probe = 0; probe < MAX_PROBES; probe++, slot = (slot + 1) & l->mask) {
+        struct key_slot *s = &l->slots[slot];
+        if (s->id == TOKEN_NONE || (s->tag == tag && str_equal(l->keys[s->id], key))) return s;
+    }
     return NULL;
 }
 
 static token_id find_key(struct loader *l, struct str key)
 {
-    token_id *slot = slot_of(l, key);
-    return slot ? *slot : TOKEN_NONE;
+    struct key_slot *slot = slot_of(l, key, hash_bytes(key.data, key.size));
+    return slot ? slot->id : TOKEN_NONE;
 }
 
-static status add_vocabulary_token(struct loader *l, struct str key, token_id id)
+static status add_vocabulary_token(struct loader *l, struct str key, uint64_t hash, token_id id)
 {
     struct tokenizer *t = l->t;
     if (l->keys[id].size)
         return fail(l, STATUS_FORMAT, "model.vocab: \"%.*s\" and \"%.*s\" both have id %d",
                     SHOWN(l->keys[id]), SHOWN(key), id);
-    token_id *slot = slot_of(l, key);
+    struct key_slot *slot = slot_of(l, key, hash);
     if (!slot) return fail(l, STATUS_LIMIT, "model.vocab: the table of tokens is too crowded");
-    if (*slot != TOKEN_NONE)
-        return fail(l, STATUS_FORMAT, "model.vocab: \"%.*s\" is both %d and %d", SHOWN(key), *slot,
-                    id);
-    *slot = id;
+    if (slot->id != TOKEN_NONE)
+        return fail(l, STATUS_FORMAT, "model.vocab: \"%.*s\" is both %d and %d", SHOWN(key),
+                    slot->id, id);
+    *slot = (struct key_slot){(uint32_t)(hash >> 32), id};
     l->keys[id] = key;
     char *bytes = arena_alloc_aligned(&t->arena, key.size, 1);
     if (!bytes) return fail(l, STATUS_NO_MEMORY, "no memory for the vocabulary");
@@ -149,14 +162,20 @@ static status read_vocabulary(struct loader *l, const struct json *vocabulary)
     uint64_t n_slots = 256;
     while (n_slots < (uint64_t)vocabulary->n_items * 2) n_slots *= 2;
     l->mask = n_slots - 1;
-    l->slots = ARENA_ARRAY(&l->scratch, token_id, n_slots);
+    l->slots = ARENA_ARRAY(&l->scratch, struct key_slot, n_slots);
     l->keys = ARENA_ARRAY(&l->scratch, struct str, (size_t)largest + 2);
     if (!l->slots || !l->keys) return fail(l, STATUS_NO_MEMORY, "no memory for the vocabulary");
     memset(l->slots, 0xFF, n_slots * sizeof *l->slots);
+    uint64_t hashes[BATCH];
     for (uint32_t i = 0; i < vocabulary->n_items; i++) {
+        for (uint32_t k = i; i % BATCH == 0 && k < i + BATCH && k < vocabulary->n_items; k++) {
+            struct str key = vocabulary->items[k].key;
+            hashes[k - i] = hash_bytes(key.data, key.size);
+            __builtin_prefetch(&l->slots[hashes[k - i] & l->mask], 1);
+        }
         int64_t id = 0;
         json_i64(&vocabulary->items[i], &id);
-        TRY(add_vocabulary_token(l, vocabulary->items[i].key, (token_id)id));
+        TRY(add_vocabulary_token(l, vocabulary->items[i].key, hashes[i % BATCH], (token_id)id));
     }
     return STATUS_OK;
 }
@@ -165,14 +184,79 @@ static status read_vocabulary(struct loader *l, const struct json *vocabulary)
 static bool merge_parts(const struct json *item, struct str *left, struct str *right)
 {
     if (json_is(item, JSON_STRING)) {
-        int64_t space = str_find(item->text, STR(" "));
-        if (space < 0) return false;
-        *left = str_slice(item->text, 0, (size_t)space);
-        *right = str_slice(item->text, (size_t)space + 1, item->text.size);
-        return str_find(*right, STR(" ")) < 0;
+        const char *end = item->text.data + item->text.size;
+        const char *space = memchr(item->text.data, ' ', item->text.size);
+        if (!space || memchr(space + 1, ' ', (size_t)(end - space - 1))) return false;
+        *left = (struct str){item->text.data, (size_t)(space - item->text.data)};
+        *right = (struct str){space + 1, (size_t)(end - space - 1)};
+        return true;
     }
     return json_is(item, JSON_ARRAY) && item->n_items == 2 && json_str(&item->items[0], left) &&
            json_str(&item->items[1], right);
+}
+
+static bool is_joined(struct str whole, struct str left, struct str right)
+{
+    return whole.size == left.size + right.size && memcmp(whole.data, left.data, left.size) == 0 &&
+           memcmp(whole.data + left.size, right.data, right.size) == 0;
+}
+
+/* The token that left and right make; `guess` is the one of the merge before: mostly it is that or the next. */
+static token_id find_joined(struct loader *l, struct str left, struct str right, token_id guess)
+{
+    for (token_id id = guess; id < guess + 2 && id < l->t->n_ids; id++)
+        if (is_joined(l->keys[id], left, right)) return id;
+    char joined[2 * TOKENIZER_MAX_TOKEN_BYTES]; /* both are keys, so at most half of it each */
+    memcpy(joined, left.data, left.size);
+    memcpy(joined + left.size, right.data, right.size);
+    struct str whole = {joined, left.size + right.size};
+    return whole.size <= TOKENIZER_MAX_TOKEN_BYTES ? find_key(l, whole) : TOKEN_NONE;
+}
+
+struct merge_side {
+    struct str text;
+    uint64_t hash;
+};
+
+static status read_merge_batch(struct loader *l, const struct json *items, uint32_t first,
+                               uint32_t n, struct bpe_merge *table, token_id *result)
+{
+    struct merge_side sides[2 * BATCH];
+    for (uint32_t i = 0; i < n; i++) {
+        struct merge_side *side = &sides[2 * i];
+        if (!merge_parts(&items[i], &side[0].text, &side[1].text))
+            return fail(l, STATUS_FORMAT,
+                        "model.merges[%u] is neither \"left right\" nor [left, right]", first + i);
+        for (int k = 0; k < 2; k++) {
+            side[k].hash = hash_bytes(side[k].text.data, side[k].text.size);
+            __builtin_prefetch(&l->slots[side[k].hash & l->mask]);
+        }
+    }
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        token_id id = l->slots[sides[i].hash & l->mask].id;
+        if (id != TOKEN_NONE) __builtin_prefetch(&l->keys[id]);
+    }
+    for (uint32_t i = 0; i < 2 * n; i++) {
+        token_id id = l->slots[sides[i].hash & l->mask].id;
+        if (id != TOKEN_NONE) __builtin_prefetch(l->keys[id].data);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const struct merge_side *side = &sides[2 * i];
+        token_id ids[2];
+        for (int k = 0; k < 2; k++) {
+            struct key_slot *slot = slot_of(l, side[k].text, side[k].hash);
+            ids[k] = slot ? slot->id : TOKEN_NONE;
+            if (ids[k] == TOKEN_NONE)
+                return fail(l, STATUS_FORMAT, "model.merges[%u]: \"%.*s\" is not in the vocabulary",
+                            first + i, SHOWN(side[k].text));
+        }
+        *result = find_joined(l, side[0].text, side[1].text, *result);
+        if (*result == TOKEN_NONE)
+            return fail(l, STATUS_FORMAT, "model.merges[%u]: \"%.*s%.*s\" is not in the vocabulary",
+                        first + i, SHOWN(side[0].text), SHOWN(side[1].text));
+        table[i] = (struct bpe_merge){ids[0], ids[1], *result, first + i};
+    }
+    return STATUS_OK;
 }
 
 static status read_merges(struct loader *l, const struct json *merges, struct bpe_source *bpe)
@@ -181,26 +265,10 @@ static status read_merges(struct loader *l, const struct json *merges, struct bp
     struct bpe_merge *table =
         ARENA_ARRAY(&l->scratch, struct bpe_merge, (size_t)merges->n_items + 1);
     if (!table) return fail(l, STATUS_NO_MEMORY, "no memory for the merges");
-    char joined[2 * TOKENIZER_MAX_TOKEN_BYTES];
-    for (uint32_t i = 0; i < merges->n_items; i++) {
-        struct str left, right;
-        if (!merge_parts(&merges->items[i], &left, &right))
-            return fail(l, STATUS_FORMAT,
-                        "model.merges[%u] is neither \"left right\" nor [left, right]", i);
-        token_id left_id = find_key(l, left), right_id = find_key(l, right), result = TOKEN_NONE;
-        if (left_id == TOKEN_NONE || right_id == TOKEN_NONE) {
-            struct str missing = left_id == TOKEN_NONE ? left : right;
-            return fail(l, STATUS_FORMAT, "model.merges[%u]: \"%.*s\" is not in the vocabulary", i,
-                        SHOWN(missing));
-        }
-        memcpy(joined, left.data, left.size); /* both are keys, so at most the limit long */
-        memcpy(joined + left.size, right.data, right.size);
-        struct str whole = {joined, left.size + right.size};
-        if (whole.size <= TOKENIZER_MAX_TOKEN_BYTES) result = find_key(l, whole);
-        if (result == TOKEN_NONE)
-            return fail(l, STATUS_FORMAT, "model.merges[%u]: \"%.*s\" is not in the vocabulary", i,
-                        SHOWN(whole));
-        table[i] = (struct bpe_merge){left_id, right_id, result, i};
+    token_id result = 0;
+    for (uint32_t first = 0; first < merges->n_items; first += BATCH) {
+        uint32_t n = merges->n_items - first < BATCH ? merges->n_items - first : BATCH;
+        TRY(read_merge_batch(l, merges->items + first, first, n, table + first, &result));
     }
     bpe->merges = table;
     bpe->n_merges = merges->n_items;

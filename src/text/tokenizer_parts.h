@@ -14,6 +14,7 @@ enum {
     TOKENIZER_MAX_TOKEN_BYTES = 4096,
     TOKENIZER_MAX_FILE_BYTES = 1 << 28,
     TOKENIZER_MAX_TEMPLATES = 32,
+    TOKENIZER_BATCH = 128, /* pieces cut before they are encoded */
 };
 
 /* Where " " becomes "▁" (U+2581), the spelling of spaces in vocabularies that SentencePiece trained. */
