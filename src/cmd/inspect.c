@@ -73,7 +73,7 @@ static status run(struct session *session, const struct inspect_options *options
 status command_inspect(int argc, char *const *argv, const struct environment *environment,
                        struct error *err)
 {
-    struct inspect_options options = {0};
+    struct inspect_options options = {.session = {.leaves_weights = true}};
     struct argument engine[SESSION_ENGINE_ARGUMENTS];
     const struct argument arguments[] = {
         session_model_argument(&options.session),

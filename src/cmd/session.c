@@ -105,7 +105,7 @@ status session_open_model(struct session *session, const struct session_options 
     struct twllm_open_options open = {
         .hub_cache = known ? cache.data : NULL,
         .threads = (int)options->threads,
-        .on_progress = show_loading,
+        .on_progress = options->leaves_weights ? NULL : show_loading,
         .user = &progress,
         .tokenizer_only = tokenizer_only,
     };

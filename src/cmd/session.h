@@ -17,6 +17,7 @@ struct session_options {
     int64_t kv_cache_memory;
     const char *isa, *kv_cache_dtype;
     bool no_prefix_caching;
+    bool leaves_weights; /* maps them, and does not read them in */
 };
 
 enum { SESSION_ENGINE_ARGUMENTS = 9, SESSION_SETTINGS = 1024 };
