@@ -37,10 +37,13 @@ static void set_socket_options(int descriptor, int stall_ms)
 {
     /* Fails on Unix sockets, where none of it is needed. */
     int on = 1, idle_s = 60;
+    int unsent =
+        KEPT_BUFFER * 2; /* the kernel keeps no more than this of what a slow reader leaves */
     unsigned timeout_ms = (unsigned)stall_ms;
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(descriptor, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     setsockopt(descriptor, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
     setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof timeout_ms);
 }
 
