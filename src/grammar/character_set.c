@@ -217,9 +217,8 @@ regular character_set_regular(struct regular_set *set, struct character_set *cha
     if (window_of((struct window){characters->ranges, characters->n, 0}, FIRST_SURROGATE,
                   LAST_SURROGATE - FIRST_SURROGATE + 1)
             .n) { /* there and back again, which leaves the surrogates out */
-        if (character_set_complement(characters) != STATUS_OK ||
-            character_set_complement(characters) != STATUS_OK)
-            set->failure = STATUS_NO_MEMORY;
+        for (int way = 0; way < 2; way++)
+            if (character_set_complement(characters) != STATUS_OK) set->failure = STATUS_NO_MEMORY;
     }
     struct window all = {characters->ranges, characters->n, 0};
     struct range_list list = {.n = 0};

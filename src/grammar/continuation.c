@@ -140,9 +140,9 @@ static uint32_t union_at(struct grammar_matcher *m, uint32_t a, uint32_t b, int 
     }
     struct continuation x = m->continuations[a], y = m->continuations[b];
     /* Common next parts are joined first: making them moves the end of m->links. */
-    uint32_t joined_few[16], *joined = joined_few, n_joined = 0, i = 0, k = 0;
+    uint32_t joined_few[16] = {0}, *joined = joined_few, n_joined = 0, i = 0, k = 0;
     uint32_t shorter = x.n_links < y.n_links ? x.n_links : y.n_links;
-    if (shorter > 16 && !(joined = malloc(shorter * sizeof *joined))) {
+    if (shorter > 16 && !(joined = calloc(shorter, sizeof *joined))) {
         matcher_fail(m, STATUS_NO_MEMORY);
         return a;
     }
