@@ -18,6 +18,7 @@
 #include "engine/engine_core.h"
 #include "engine/logprobs.h"
 #include "engine/sampler.h"
+#include "sim/idle_model.h"
 
 enum { SMALL_V = 64, SEQS = 256, V = 128256, REPEATS = 15 };
 
@@ -44,27 +45,6 @@ static status fake_run(void *self, const struct llama_step *step, float *logits,
     }
     return STATUS_OK;
 }
-static void fake_copy(void *self, int32_t from, int32_t to)
-{
-    (void)self;
-    (void)from;
-    (void)to;
-}
-static struct str letter(const void *source, token_id id)
-{
-    (void)source;
-    return (struct str){&"abcdefghijklmnopqrstuvwxyz"[id % 26], 1};
-}
-static bool never_special(const void *source, token_id id)
-{
-    (void)source;
-    (void)id;
-    return false;
-}
-static void on_output(void *argument, const struct engine_output *out)
-{
-    *(int64_t *)argument += (int64_t)out->n_tokens;
-}
 
 static void stop(const struct error *err)
 {
@@ -87,9 +67,9 @@ static void bench_steps(void)
         .max_model_len = 2048,
         .eos_ids = eos,
         .n_eos_ids = 1,
-        .text = {eos, letter, never_special},
+        .text = idle_text(),
     };
-    struct step_runner runner = {NULL, fake_run, fake_copy, NULL};
+    struct step_runner runner = idle_runner(fake_run);
     if (engine_create_core(&e, &o, runner, &err)) stop(&err);
     static const struct str stops[] = {STR("zzz"), STR("qqq")};
     struct engine_request request = {.params = sampling_params_default()};
@@ -112,14 +92,14 @@ static void bench_steps(void)
     struct engine_stats stats = {0};
     begin = clock_monotonic_us();
     while (stats.n_generated_tokens < SEQS) {
-        if (engine_step(e, on_output, &n_tokens, &more, &err)) stop(&err);
+        if (engine_step(e, idle_count_tokens, &n_tokens, &more, &err)) stop(&err);
         engine_get_stats(e, &stats);
     }
     double prefill = (double)(clock_monotonic_us() - begin) / SEQS;
     double times[1000];
     for (int i = 0; i < 1000; i++) {
         begin = clock_monotonic_us();
-        if (engine_step(e, on_output, &n_tokens, &more, &err)) stop(&err);
+        if (engine_step(e, idle_count_tokens, &n_tokens, &more, &err)) stop(&err);
         times[i] = (double)(clock_monotonic_us() - begin);
     }
     report("step, 256 sequences decoding at 512+", times, 1000);

@@ -4,7 +4,7 @@
 
 #include "base/rng.h"
 #include "check.h"
-#include "engine/engine_core.h"
+#include "idle_model.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(TWLLM_SANITIZED)
 enum { CAN_COUNT = 0 }; /* the sanitizers bring their own allocator */
@@ -45,27 +45,6 @@ static status fake_run(void *self, const struct llama_step *step, float *logits,
                                     (uint64_t)i) *
                         9);
     return STATUS_OK;
-}
-static void fake_copy(void *self, int32_t from, int32_t to)
-{
-    (void)self;
-    (void)from;
-    (void)to;
-}
-static struct str letter(const void *source, token_id id)
-{
-    (void)source;
-    return (struct str){&"abcdefghijklmnop"[id % 16], 1};
-}
-static bool never_special(const void *source, token_id id)
-{
-    (void)source;
-    (void)id;
-    return false;
-}
-static void count_tokens(void *argument, const struct engine_output *out)
-{
-    *(int64_t *)argument += (int64_t)out->n_tokens;
 }
 
 /* Everything that works on a token is switched on; the pool is too small, so sequences are preempted
@@ -113,10 +92,10 @@ TEST(steps_allocate_nothing)
         .max_model_len = 400,
         .eos_ids = eos,
         .n_eos_ids = 1,
-        .text = {eos, letter, never_special},
+        .text = idle_text(),
         .pool = pool,
     };
-    struct step_runner runner = {NULL, fake_run, fake_copy, NULL};
+    struct step_runner runner = idle_runner(fake_run);
     CHECK_OK(engine_create_core(&e, &o, runner, &err), err);
     static const struct str stop = STR("abcabcabcabc");
     for (int32_t i = 0; i < 16; i++) {
@@ -134,7 +113,7 @@ TEST(steps_allocate_nothing)
     bool more = true;
     int n_steps = 0;
     for (; n_steps < 130; n_steps++)
-        CHECK_OK(engine_step(e, count_tokens, &n_tokens, &more, &err), err);
+        CHECK_OK(engine_step(e, idle_count_tokens, &n_tokens, &more, &err), err);
     int64_t during = n_allocations - before;
     engine_get_stats(e, &stats);
     CHECK_INT(during, 0);
