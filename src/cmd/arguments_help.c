@@ -99,7 +99,7 @@ status arguments_help(const struct command *command, size_t columns, struct strb
 {
     if (columns < 60) columns = 60;
     if (columns > 100) columns = 100;
-    TRY(strbuf_appendf(out, "%s twllm %s%s%s [%s]\n\n", message(MESSAGE_HELP_USAGE), command->name,
+    TRY(strbuf_appendf(out, "%stwllm %s%s%s [%s]\n\n", message(MESSAGE_HELP_USAGE), command->name,
                        *command->usage ? " " : "", command->usage,
                        message(MESSAGE_HELP_OPTIONS_WORD)));
     TRY(arguments_wrap(out, str_of(message(command->summary)), 0, 0, columns));

@@ -30,7 +30,7 @@ static status print_help(struct error *err)
     terminal_size(STDOUT_FILENO, &columns, &rows);
     if (columns > 100) columns = 100;
     status result =
-        strbuf_appendf(&out, "%s\n\n%s twllm %s [%s]\n\n%s\n", message(MESSAGE_PROGRAM_SUMMARY),
+        strbuf_appendf(&out, "%s\n\n%stwllm %s [%s]\n\n%s\n", message(MESSAGE_PROGRAM_SUMMARY),
                        message(MESSAGE_HELP_USAGE), message(MESSAGE_HELP_COMMAND_WORD),
                        message(MESSAGE_HELP_OPTIONS_WORD), message(MESSAGE_HELP_COMMANDS));
     for (size_t i = 0; i < N_COMMANDS && result == STATUS_OK; i++)

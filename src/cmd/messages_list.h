@@ -54,7 +54,7 @@
     X(LANGUAGE_UNKNOWN, "--lang is en or zh-TW, not '%s'", "--lang 只能是 en 或 zh-TW，不能是「%s」") \
     X(WRITE_FAILED, "standard output: cannot write: %s", "標準輸出：無法寫入：%s")                 \
     X(READ_FAILED, "standard input: cannot read: %s", "標準輸入：無法讀取：%s")                    \
-    X(HELP_USAGE, "usage:", "用法：")                                                              \
+    X(HELP_USAGE, "usage: ", "用法：")                                                             \
     X(HELP_OPTIONS_WORD, "options", "選項")                                                        \
     X(HELP_COMMAND_WORD, "COMMAND", "指令")                                                        \
     X(HELP_DEFAULT, " [default: %s]", "〔預設：%s〕")                                              \
