@@ -16,9 +16,11 @@ export interface Stream {
   abort: AbortController;
   started: number; // performance.now() of sending
   first?: number; // of the first token
+  together: number; // tokens that came at that moment
   saved: number; // of the last write to the database
 }
 
+const SAME_MOMENT_MS = 5; // events closer than that were waiting for us together
 const SAVE_EVERY_MS = 1000; // while streaming: what a closed tab may lose
 
 class App {
@@ -367,7 +369,7 @@ class App {
     const model = this.model?.id ?? this.settings.model;
     // `lost` is what remains in the database if this tab goes away before the end.
     const message = this.add(conversation, parent, { role: 'assistant', finish: 'lost' });
-    const stream: Stream = { message, abort: new AbortController(), started: performance.now(), saved: performance.now() };
+    const stream: Stream = { message, abort: new AbortController(), started: performance.now(), together: 1, saved: performance.now() };
     this.streams.set(conversation.id, stream);
     this.announcement = t('generating');
     this.changed();
@@ -379,13 +381,18 @@ class App {
       if (answer.usage) message.usage = answer.usage;
       if (answer.model !== undefined) message.model = answer.model;
       message.timing = { total: performance.now() - stream.started };
-      if (stream.first !== undefined) message.timing.first = stream.first - stream.started;
+      if (stream.first !== undefined) {
+        message.timing.first = stream.first - stream.started;
+        message.timing.together = stream.together;
+      }
     };
     try {
       const body = buildRequest(conversation.system, path, this.settings, model);
       const whole = await streamAnswer(body, this.apiKey, stream.abort.signal, answer, () => {
         const begun = answer.content !== '' || answer.reasoning !== '' || answer.toolCalls.length > 0;
         if (begun) stream.first ??= performance.now();
+        if (stream.first !== undefined && performance.now() - stream.first < SAME_MOMENT_MS)
+          stream.together = answer.usage?.completion ?? 1;
         copy();
         if (performance.now() - stream.saved > SAVE_EVERY_MS) {
           stream.saved = performance.now();

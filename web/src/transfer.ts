@@ -104,6 +104,7 @@ function readMessage(value: unknown, conversation: string, where: string): Messa
     }),
     timing: timing && known({
       first: optionalNumber(timing.first, `${where}.timing.first`),
+      together: optionalNumber(timing.together, `${where}.timing.together`),
       total: number(timing.total, `${where}.timing.total`),
     }),
   }) as Message;

@@ -16,6 +16,7 @@ export interface Usage {
 
 export interface Timing {
   first?: number; // ms from sending to the first token
+  together?: number; // tokens that arrived with it; the speed counts those behind
   total: number; // ms from sending to the last
 }
 

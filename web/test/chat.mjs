@@ -371,3 +371,15 @@ test('what the server says about system messages is shown', async (tab) => {
   await tab.ask('嗨');
   assert.equal(tab.server.requests[0].messages.length, 1);
 }, { setup: { properties: { system_recommended: true } } });
+
+test('the speed counts what arrives after the first moment', async (tab) => {
+  tab.server.answer = async (reply) => {
+    await reply.text('一二三四五六七八九十'.repeat(4), { pieces: 1 }); // 40 tokens at once
+    await sleep(400);
+    await reply.text('一二三四五六七八九十', { pieces: 1, every: 40 }); // 10 in 400 ms
+    reply.end();
+  };
+  await tab.ask('數');
+  const [, speed] = /50 tokens · ([\d.,]+) tokens\/s/.exec(await tab.answers.locator('.statistics').textContent());
+  assert.ok(Number(speed) < 20, speed); // 10 tokens in 800 ms or more; all 50 would be 60
+});

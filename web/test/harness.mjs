@@ -87,6 +87,12 @@ export function test(name, body, options) {
   tests.push({ name, body, options });
 }
 
+let skipped = 0;
+export function skip(reason) {
+  skipped++;
+  console.log('skipped: ' + reason);
+}
+
 async function runOne({ name, body, options }, browser) {
   const begin = Date.now();
   let tab = null;
@@ -124,6 +130,6 @@ export async function runAll(filter) {
   };
   await Promise.all([worker(), worker(), worker()]);
   await browser?.close();
-  console.log(`${passed} passed, ${chosen.length - passed} failed, 0 skipped`);
+  console.log(`${passed} passed, ${chosen.length - passed} failed, ${skipped} skipped`);
   return passed > 0 && passed === chosen.length;
 }

@@ -1,30 +1,12 @@
 // The page with the real server behind it: twllm serve with the embedded model.
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { skip, Tab, test } from './harness.mjs';
+import { program, serve, serves } from './real.mjs';
 import { sleep } from './server.mjs';
-import { Tab, test } from './harness.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const program = join(process.env.TWLLM_BUILD ?? join(root, 'build'), 'twllm');
-
-async function serve(...options) {
-  const child = spawn(program, ['serve', '--port', '0', '--kv-cache-memory', String(256 << 20), ...options]);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (output += bytes));
-  for (let i = 0; i < 600 && child.exitCode === null; i++) {
-    const url = /https?:\/\/[\w.[\]:]*:\d+/.exec(output)?.[0];
-    if (url) return { url: url + '/', close: () => child.kill(), requests: [] };
-    await sleep(50);
-  }
-  throw new Error('twllm serve did not start: ' + output);
-}
-
-if (!existsSync(program) || spawnSync(program, ['serve', '--help']).status !== 0) {
-  console.log(`skipped: no ${program} that serves`);
+if (!serves) {
+  skip(`the page with the real server: no ${program} that serves`);
 } else {
   const live = (name, options, body, browserOptions) =>
     test('twllm serve: ' + name, async (browser) => {

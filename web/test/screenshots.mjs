@@ -1,30 +1,17 @@
-// Takes the pictures of docs/images: node test/screenshots.mjs [FOLDER]. The answers are written here, so that the
-// pictures show what the page can show. Chinese needs a font: Debian's fonts-noto-cjk.
+// Takes the pictures of docs/images: node test/screenshots.mjs [FOLDER]. Two show the embedded
+// model; the third an answer that was written here, to show what the page can show. Chinese needs a font: Debian's
+// fonts-noto-cjk.
 
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { launch, Tab } from './harness.mjs';
+import { serve } from './real.mjs';
+import { startServer } from './server.mjs';
 
 const folder = process.argv[2] ?? join(dirname(fileURLToPath(import.meta.url)), '../../docs/images');
 mkdirSync(folder, { recursive: true });
 
-const TABLE = `兩座城市各有特色，簡單比較如下：
-
-| | 臺北 | 高雄 |
-|---|---|---|
-| 氣候 | 亞熱帶，冬天多雨 | 熱帶，日照充足 |
-| 交通 | 捷運路網密集 | 捷運與環狀輕軌 |
-| 小吃 | 牛肉麵、滷肉飯 | 虱目魚、木瓜牛奶 |
-
-**建議：**想逛博物館就去臺北，想看海就去高雄。搭高鐵約 $t = \\dfrac{339}{235} \\approx 1.4$ 小時。
-
-\`\`\`python
-def hours(km: float, speed: float = 235) -> float:
-    """高鐵車程（小時）"""
-    return km / speed
-\`\`\`
-`;
 const ENGLISH = `Three facts, then the code:
 
 1. The **softmax** of a vector is
@@ -45,16 +32,9 @@ static void softmax(float *x, int n)
 }
 \`\`\`
 `;
-const PHONE = '虱目魚粥、牛肉湯和擔仔麵最有名。\n\n- **牛肉湯**：清晨現切，適合當早餐\n- **虱目魚粥**：湯清味鮮\n- **擔仔麵**：份量小，可以多吃幾家\n';
-
 const browser = await launch();
-async function picture(name, options, questions, answers) {
-  const tab = await Tab.open(browser, { browser: { deviceScaleFactor: 1, ...options }, setup: { models: [{ id: 'Llama-3-Taiwan-8B-Instruct', max_model_len: 8192 }] } });
-  let n = 0;
-  tab.server.answer = async (reply) => {
-    await reply.text(answers[n++], { pieces: 2, every: 14 });
-    reply.end();
-  };
+async function picture(name, server, options, questions) {
+  const tab = await Tab.open(browser, { server, browser: { deviceScaleFactor: 1, ...options } });
   for (const question of questions) {
     if (question === null) await tab.page.keyboard.press('Control+Shift+O');
     else {
@@ -69,7 +49,14 @@ async function picture(name, options, questions, answers) {
   await tab.close();
 }
 const desktop = { width: 1180, height: 860 };
-await picture('page-light.png', { locale: 'zh-TW', viewport: desktop }, ['幫我潤飾一封請假信', null, '臺南三天兩夜怎麼玩？', null, '請用表格比較臺北和高雄'], ['好的，以下是潤飾後的版本。', '第一天可以先逛孔廟和神農街。', TABLE]);
-await picture('page-dark.png', { locale: 'en-US', colorScheme: 'dark', viewport: desktop }, ['What is a rotary embedding?', null, 'Explain softmax and write it in C'], ['It rotates pairs of channels by an angle that grows with the position.', ENGLISH]);
-await picture('page-phone.png', { locale: 'zh-TW', viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true }, ['臺南有什麼好吃的？'], [PHONE]);
+const chinese = ['你好，請介紹一下臺灣。', '謝謝你！臺灣有什麼好吃的？', '那臺南呢？'];
+await picture('page-light.png', await serve(), { locale: 'zh-TW', viewport: desktop }, ['臺北有哪些景點？', null, '高雄好玩嗎？', null, ...chinese]);
+await picture('page-phone.png', await serve(), { locale: 'zh-TW', viewport: { width: 390, height: 780 }, isMobile: true, hasTouch: true }, chinese.slice(0, 2));
+const written = await startServer();
+written.models = [{ id: 'sample', max_model_len: 8192 }];
+written.answer = async (reply) => {
+  await reply.text(ENGLISH, { pieces: 2, every: 14 });
+  reply.end();
+};
+await picture('page-dark.png', written, { locale: 'en-US', colorScheme: 'dark', viewport: desktop }, ['Explain softmax and write it in C']);
 await browser.close();

@@ -157,8 +157,9 @@ function Statistics({ message }: { message: Message }) {
   const { usage, timing } = message;
   const parts: string[] = [];
   if (usage) parts.push(t('tokens', { n: number(usage.completion, 0) }));
-  if (usage && timing?.first !== undefined && usage.completion > 1 && timing.total > timing.first)
-    parts.push(t('speed', { n: number(((usage.completion - 1) * 1000) / (timing.total - timing.first), 1) }));
+  const counted = usage ? usage.completion - (timing?.together ?? 1) : 0;
+  if (counted > 0 && timing?.first !== undefined && timing.total > timing.first)
+    parts.push(t('speed', { n: number((counted * 1000) / (timing.total - timing.first), 1) }));
   if (timing?.first !== undefined) parts.push(t('firstToken', { n: number(timing.first / 1000, 2) }));
   return parts.length > 0 ? <span class="statistics">{parts.join(' · ')}</span> : null;
 }
@@ -230,7 +231,7 @@ function Entry(props: { message: Message; last: boolean; editing: boolean; onEdi
         <footer class="actions">
           <Versions message={message} />
           {!streaming && message.content !== '' && <CopyButton text={() => message.content} label={false} />}
-          {!busy && !(empty && message.role === 'assistant') && (
+          {!busy && (message.content !== '' || message.role !== 'assistant') && (
             <IconButton icon="edit" label={t('edit')} onClick={() => props.onEdit(message.id)} />
           )}
           {!busy && message.role === 'assistant' && (
