@@ -285,6 +285,7 @@ test('errors are told and can be tried again', async (tab) => {
   await page.getByText('The server cannot be reached.').waitFor();
   await again(async (reply) => {
     await reply.text('開頭');
+    await page.getByText('開頭').waitFor();
     reply.event({ error: { message: 'the engine <b>stopped</b>' } });
     reply.response.end();
   });
@@ -293,7 +294,7 @@ test('errors are told and can be tried again', async (tab) => {
   assert.equal(await page.locator('.version-count').count(), 0);
   await again(async (reply) => {
     await reply.text('寫到一半');
-    await sleep(50);
+    await page.getByText('寫到一半').waitFor(); // what the browser has not handed on yet would go with the connection
     reply.response.destroy();
   });
   await page.getByText('The connection ended before the answer did.').waitFor();

@@ -40,13 +40,13 @@ test('history: survives a reload, is searched, renamed, deleted', async (tab) =>
   assert.deepEqual(await page.locator('.entry .title').allTextContents(), ['滷肉飯', '珍珠奶茶']);
   const address = page.url();
   await page.reload();
-  await page.getByText('關於滷肉飯').waitFor();
+  await page.locator('.markdown', { hasText: '關於滷肉飯' }).waitFor();
   assert.equal(page.url(), address);
   await page.getByRole('searchbox').fill('珍珠');
   await page.locator('.piece').waitFor();
   assert.equal(await page.locator('.entry').count(), 1);
   await page.locator('.entry a').click();
-  await page.getByText('關於珍珠奶茶的回答').waitFor();
+  await page.locator('.markdown', { hasText: '關於珍珠奶茶的回答' }).waitFor();
   await page.getByRole('searchbox').fill('沒有這種東西');
   await page.getByText('Nothing found').waitFor();
   await page.getByRole('searchbox').fill('');
@@ -60,11 +60,11 @@ test('history: survives a reload, is searched, renamed, deleted', async (tab) =>
   await page.locator('.message.user').getByRole('button', { name: 'Edit' }).click();
   await page.locator('.editor textarea').fill('紅茶');
   await page.keyboard.press('Enter');
-  await page.getByText('關於紅茶').waitFor();
+  await page.locator('.markdown', { hasText: '關於紅茶' }).waitFor();
   await tab.settled();
   assert.ok((await page.locator('.entry .title').allTextContents()).includes('飲料'));
   await page.goBack();
-  await page.getByText('關於滷肉飯').first().waitFor();
+  await page.locator('.markdown', { hasText: '關於滷肉飯' }).waitFor();
   await page.locator('.entry.here').getByRole('button').click();
   await page.getByRole('menuitem', { name: 'Delete' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
@@ -80,7 +80,7 @@ test('a closed tab loses at most a second of an answer', async (tab) => {
     await reply.text('寫'.repeat(1000), { pieces: 1, every: 20 });
   };
   await tab.send('寫很久');
-  await page.waitForFunction(() => document.querySelector('.message.assistant .markdown')?.textContent.length > 90, null, { timeout: 15000 });
+  await page.waitForFunction(() => document.querySelector('.message.assistant .markdown')?.textContent.length > 90);
   await page.reload();
   await page.getByText('The connection ended before the answer did.').waitFor();
   const kept = (await page.locator('.message.assistant .markdown').textContent()).trim().length;

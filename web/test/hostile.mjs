@@ -64,8 +64,11 @@ async function harmless(tab, where) {
 
 test('hostile answers, messages, tool calls and errors stay text', async (tab) => {
   const { page, server } = tab;
+  // Several to a conversation here; the imported file below has each on its own.
+  const groups = [];
+  for (let i = 0; i < CORPUS.length; i += 6) groups.push(CORPUS.slice(i, i + 6).join('\n\n'));
   server.answer = async (reply, n) => {
-    const text = CORPUS[n - 1];
+    const text = groups[n - 1];
     if (text === undefined) return reply.error(500, { message: CORPUS.join('\n') });
     reply.delta({ reasoning_content: text });
     await reply.text(text, { pieces: 40 });
@@ -73,14 +76,13 @@ test('hostile answers, messages, tool calls and errors stay text', async (tab) =
       reply.delta({ tool_calls: [{ index: i, id: text, function: { name: text, arguments: source } }] });
     return reply.end();
   };
-  for (const text of CORPUS) {
-    // Sent by the state, not by typing: a new conversation each, whose title it becomes.
+  for (const text of groups) {
     await tab.ask(text);
     await harmless(tab, text);
     await page.keyboard.press('Control+Shift+O');
     await page.locator('.empty').waitFor();
   }
-  assert.equal(server.requests.length, CORPUS.length);
+  assert.equal(server.requests.length, groups.length);
   await tab.ask('錯');
   await harmless(tab, 'error');
   // All of it in one answer, then every link pressed: they lead outside, nothing runs here.
