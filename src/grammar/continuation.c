@@ -112,6 +112,8 @@ void continuations_deinit(struct grammar_matcher *m)
     free(m->work);
     free(m->visited);
     free(m->scratch_bits);
+    free(m->kept[0].bits);
+    free(m->kept[1].bits);
 }
 
 uint32_t continuation_push(struct grammar_matcher *m, production what, uint32_t used, uint32_t next)

@@ -32,8 +32,31 @@ struct token_class {
     const struct token_class *base;
     uint32_t *overridden, n_overridden;
     uint32_t *bits;             /* tokens that end inside the terminal, as a mask, */
-    uint32_t *tokens, n_tokens; /* or as a list when that is shorter */
+    uint32_t *tokens, n_tokens; /* and as a list */
+    bool borrows_bits;          /* they belong to a token_run */
     uint32_t *ends, n_ends;     /* trie nodes with children at which the terminal may end */
+};
+
+struct run_exit {
+    uint32_t what;  /* token, or trie node */
+    uint32_t after; /* the repetitions before the rest began */
+};
+struct run_exits {
+    struct run_exit *items;
+    uint32_t n, capacity;
+};
+
+/* What tokens do in  x{m,n} rest, for all m and n; see token_run.c. */
+struct token_run {
+    struct token_run *next;
+    regular repeated, rest;
+    bool usable;
+    bool borrowed; /* the arrays are the vocabulary's */
+    uint8_t *
+        need; /* (n_tokens) repetitions that a token begins, when it holds nothing else; 0 = it does */
+    uint32_t max_need;
+    uint32_t *all;                 /* mask of need > 0 */
+    struct run_exits tokens, ends; /* that leave the repetition */
 };
 
 struct grammar {
@@ -45,6 +68,7 @@ struct grammar {
     struct grammar_vocabulary *vocabulary;
     struct token_class **classes; /* hash table by state */
     uint32_t n_classes, n_class_buckets;
+    struct token_run *runs;
     uint64_t max_steps;
 };
 
@@ -112,6 +136,14 @@ struct grammar_matcher {
     } * visited;
     uint32_t visited_capacity, n_visited, epoch;
     uint32_t *scratch_bits;
+    struct
+        kept_mask { /* masks of the last places: in a string most tokens lead back to the same one */
+        uint32_t *bits;
+        struct thread threads[16];
+        uint32_t n_threads; /* 0 = empty */
+        bool complete;
+    } kept[2];
+    uint32_t next_kept;
     size_t bytes;
     status failure; /* sticky */
 };
@@ -127,6 +159,17 @@ uint32_t grammar_max_depth(const struct grammar_options *);
 /* token_class.c: the class of a state, made when new; NULL on failure (sticky in the regular set). Locked. */
 const struct token_class *token_class_of(struct grammar *, regular state);
 void token_classes_destroy(struct grammar *);
+
+/* token_run.c: the run that a state belongs to, made when new, and its bounds; NULL when it is in none, or on failure
+ * (sticky). */
+const struct token_run *token_run_of(struct grammar *, regular state, uint32_t *min, uint32_t *max);
+void token_run_fill(const struct grammar_vocabulary *, const struct token_run *, uint32_t most,
+                    uint32_t *bits);
+void token_run_destroy(struct token_run *);
+/* The runs of JSON strings are the same in every grammar: the vocabulary makes them once (for strings with and without
+ * \uXXXX escapes) and lends them. */
+status token_run_prepare(struct grammar_vocabulary *, struct error *err);
+bool token_run_borrow(struct grammar *, const struct token_run *, regular repeated, regular rest);
 
 /* continuation.c; all locked. */
 status continuations_init(struct grammar_matcher *);

@@ -125,6 +125,11 @@ status json_text_init(struct json_text *t, struct grammar *grammar,
         t->productions,
         regular_sequence(t->regulars, regular_literal(t->regulars, STR(":")), colon_space));
     values(t);
+    const struct grammar_vocabulary *v = grammar->vocabulary;
+    regular quote = regular_literal(t->regulars, STR("\""));
+    if (v && v->json_runs[1]) token_run_borrow(grammar, v->json_runs[1], t->plain, quote);
+    if (v && v->json_runs[0] && t->character != t->plain)
+        token_run_borrow(grammar, v->json_runs[0], t->character, quote);
     return regular_set_status(t->regulars, err);
 }
 

@@ -175,18 +175,42 @@ static bool add_class(struct grammar_matcher *m, const struct token_class *class
     return add_ends(m, class, rest, bits);
 }
 
-status grammar_matcher_mask(struct grammar_matcher *m, uint32_t *bits, struct error *err)
+enum { MAX_KEPT_THREADS = 16 };
+
+static struct kept_mask *find_kept(struct grammar_matcher *m, const struct step *step)
+{
+    for (int i = 0; i < 2; i++) {
+        struct kept_mask *kept = &m->kept[i];
+        if (kept->n_threads && kept->n_threads == step->n_threads &&
+            kept->complete == step->complete &&
+            memcmp(kept->threads, m->history.items + step->threads,
+                   step->n_threads * sizeof *kept->threads) == 0)
+            return kept;
+    }
+    return NULL;
+}
+
+static void keep_mask(struct grammar_matcher *m, const struct step *step, const uint32_t *bits,
+                      size_t n_words)
+{
+    struct kept_mask *kept = &m->kept[m->next_kept];
+    if (step->n_threads == 0 || step->n_threads > MAX_KEPT_THREADS) return;
+    if (!kept->bits && !(kept->bits = malloc(n_words * sizeof *bits))) return; /* only slower */
+    memcpy(kept->bits, bits, n_words * sizeof *bits);
+    memcpy(kept->threads, m->history.items + step->threads,
+           step->n_threads * sizeof *kept->threads);
+    kept->n_threads = step->n_threads;
+    kept->complete = step->complete;
+    m->next_kept ^= 1;
+}
+
+static status compute_mask(struct grammar_matcher *m, const struct step *step, uint32_t *bits,
+                           struct error *err)
 {
     const struct grammar_vocabulary *v = m->grammar->vocabulary;
-    if (!v)
-        return error_set(err, STATUS_INVALID,
-                         "grammar: compiled without a vocabulary, so it has no masks");
-    memset(bits, 0, grammar_mask_words(v) * sizeof *bits);
-    struct step step = *last_step(m);
-    if (step.ended) return STATUS_OK;
     begin(m);
-    for (uint32_t i = 0; i < step.n_threads && m->failure == STATUS_OK; i++) {
-        struct thread thread = m->history.items[step.threads + i];
+    for (uint32_t i = 0; i < step->n_threads && m->failure == STATUS_OK; i++) {
+        struct thread thread = m->history.items[step->threads + i];
         if (thread.state & THREAD_TOKEN) {
             uint32_t token = thread.state & ~THREAD_TOKEN;
             if (token < v->n_tokens) mask_set(bits, token);
@@ -195,10 +219,30 @@ status grammar_matcher_mask(struct grammar_matcher *m, uint32_t *bits, struct er
         const struct token_class *class = token_class_of(m->grammar, thread.state);
         if (!class || !add_class(m, class, thread.rest, bits)) break;
     }
-    for (size_t i = 0; step.complete && i < m->n_stop_ids; i++)
+    for (size_t i = 0; step->complete && i < m->n_stop_ids; i++)
         if (m->stop_ids[i] >= 0 && (size_t)m->stop_ids[i] < v->n_tokens)
             mask_set(bits, (uint32_t)m->stop_ids[i]);
     return end(m, err);
+}
+
+status grammar_matcher_mask(struct grammar_matcher *m, uint32_t *bits, struct error *err)
+{
+    const struct grammar_vocabulary *v = m->grammar->vocabulary;
+    if (!v)
+        return error_set(err, STATUS_INVALID,
+                         "grammar: compiled without a vocabulary, so it has no masks");
+    size_t n_words = grammar_mask_words(v);
+    struct step step = *last_step(m);
+    const struct kept_mask *kept = find_kept(m, &step);
+    if (kept) {
+        memcpy(bits, kept->bits, n_words * sizeof *bits);
+        return STATUS_OK;
+    }
+    memset(bits, 0, n_words * sizeof *bits);
+    if (step.ended) return STATUS_OK;
+    TRY(compute_mask(m, &step, bits, err));
+    keep_mask(m, &step, bits, n_words);
+    return STATUS_OK;
 }
 
 /* Accepting */

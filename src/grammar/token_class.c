@@ -155,6 +155,40 @@ static struct token_class *finish(struct builder *b, regular state, const struct
     return class;
 }
 
+/* The class of x{min,max} rest from what the run's one walk found. */
+static struct token_class *finish_run(struct builder *b, regular state, const struct token_run *run,
+                                      uint32_t min, uint32_t max)
+{
+    const struct grammar_vocabulary *v = b->grammar->vocabulary;
+    struct token_class *class = calloc(1, sizeof *class);
+    bool ok = class != NULL;
+    for (uint32_t i = 0; i < run->tokens.n && ok; i++)
+        if (run->tokens.items[i].after >= min && run->tokens.items[i].after <= max)
+            ok = append(b, &b->tokens, run->tokens.items[i].what);
+    for (uint32_t i = 0; i < run->ends.n && ok; i++)
+        if (run->ends.items[i].after >= min && run->ends.items[i].after <= max)
+            ok = append(b, &b->ends, run->ends.items[i].what);
+    if (ok && max >= run->max_need) {
+        class->bits = run->all;
+        class->borrows_bits = true;
+    } else if (ok) {
+        class->bits = calloc(grammar_mask_words(v), sizeof *class->bits);
+        if ((ok = class->bits != NULL)) token_run_fill(v, run, max, class->bits);
+        b->grammar->regulars.bytes += grammar_mask_words(v) * sizeof *class->bits;
+    }
+    if (!ok) {
+        free(class);
+        return NULL;
+    }
+    class->state = state;
+    class->n_tokens = b->tokens.n;
+    class->tokens = shrink(b->tokens.items, b->tokens.n, &b->grammar->regulars);
+    class->n_ends = b->ends.n;
+    class->ends = shrink(b->ends.items, b->ends.n, &b->grammar->regulars);
+    b->tokens.items = b->ends.items = NULL;
+    return class;
+}
+
 static void insert(struct grammar *grammar, struct token_class *class)
 {
     uint32_t slot =
@@ -206,15 +240,20 @@ const struct token_class *token_class_of(struct grammar *grammar, regular state)
     const struct token_class *base_class = NULL;
     if (base != REGULAR_NOTHING && !(base_class = token_class_of(grammar, base))) return NULL;
     struct builder b = {.grammar = grammar};
+    uint32_t min, max;
+    const struct token_run *run = token_run_of(grammar, state, &min, &max);
+    if (!run && set->failure != STATUS_OK) return NULL;
     size_t n_path = grammar->vocabulary->max_token_bytes + 1;
     regular *path = calloc(2 * n_path, sizeof *path);
     bool ok = path != NULL;
-    if (ok && base_class)
+    if (run)
+        ok = path != NULL;
+    else if (ok && base_class)
         ok = walk_beside(&b, state, base, path, path + n_path);
     else if (ok)
         ok = walk(&b, state, path);
     if (ok && grammar->n_classes >= grammar->n_class_buckets) ok = grow(grammar);
-    if (ok) class = finish(&b, state, base_class);
+    if (ok) class = run ? finish_run(&b, state, run, min, max) : finish(&b, state, base_class);
     if (class)
         insert(grammar, class);
     else if (set->failure == STATUS_OK)
@@ -232,7 +271,7 @@ void token_classes_destroy(struct grammar *grammar)
         for (struct token_class *class = grammar->classes[i], *next; class; class = next) {
             next = class->next;
             free(class->overridden);
-            free(class->bits);
+            if (!class->borrows_bits) free(class->bits);
             free(class->tokens);
             free(class->ends);
             free(class);
@@ -240,4 +279,8 @@ void token_classes_destroy(struct grammar *grammar)
     free(grammar->classes);
     grammar->classes = NULL;
     grammar->n_class_buckets = 0;
+    for (struct token_run *run = grammar->runs, *next; run; run = next) {
+        next = run->next;
+        token_run_destroy(run);
+    }
 }

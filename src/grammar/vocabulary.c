@@ -1,4 +1,4 @@
-#include "grammar/vocabulary.h"
+#include "grammar/grammar_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -89,6 +89,14 @@ static status fill(struct grammar_vocabulary *v, const struct str *tokens, const
     return STATUS_OK;
 }
 
+static void destroy(struct grammar_vocabulary *v)
+{
+    token_run_destroy(v->json_runs[0]);
+    token_run_destroy(v->json_runs[1]);
+    arena_deinit(&v->arena);
+    free(v);
+}
+
 status grammar_vocabulary_create_from(struct grammar_vocabulary **out, const struct str *tokens,
                                       const bool *special, size_t n_tokens, struct error *err)
 {
@@ -108,12 +116,12 @@ status grammar_vocabulary_create_from(struct grammar_vocabulary **out, const str
         if (v->tokens && v->special && v->next_same) result = fill(v, tokens, special, sorted, err);
     }
     free(sorted);
+    if (result == STATUS_OK) result = token_run_prepare(v, err);
     if (result == STATUS_OK) {
         *out = v;
         return STATUS_OK;
     }
-    if (v) arena_deinit(&v->arena);
-    free(v);
+    if (v) destroy(v);
     return result == STATUS_NO_MEMORY ? error_set(err, result, "vocabulary: out of memory")
                                       : result;
 }
@@ -149,8 +157,7 @@ struct grammar_vocabulary *grammar_vocabulary_acquire(struct grammar_vocabulary 
 void grammar_vocabulary_release(struct grammar_vocabulary *v)
 {
     if (!v || atomic_fetch_sub_explicit(&v->references, 1, memory_order_acq_rel) != 1) return;
-    arena_deinit(&v->arena);
-    free(v);
+    destroy(v);
 }
 
 size_t grammar_vocabulary_size(const struct grammar_vocabulary *v) { return v->n_tokens; }

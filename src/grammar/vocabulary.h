@@ -16,6 +16,8 @@ struct trie_node {
     uint8_t byte;
 };
 
+struct token_run;
+
 struct grammar_vocabulary {
     atomic_int references;
     struct arena arena;
@@ -26,6 +28,7 @@ struct grammar_vocabulary {
     struct trie_node *nodes;
     uint32_t n_nodes;
     uint32_t max_token_bytes;
+    struct token_run *json_runs[2]; /* see token_run_prepare */
 };
 
 /* The id of the special token of this text, or TOKEN_NONE. */
