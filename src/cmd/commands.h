@@ -15,7 +15,8 @@
     X(detokenize, DETOKENIZE_SUMMARY)                                                              \
     X(template, TEMPLATE_SUMMARY)                                                                  \
     X(inspect, INSPECT_SUMMARY)                                                                    \
-    X(bench, BENCH_SUMMARY)
+    X(bench, BENCH_SUMMARY)                                                                        \
+    X(eval, EVAL_SUMMARY)
 
 /* What the program took from its environment; nothing else reads it. Entries may be NULL. */
 struct environment {

@@ -2,6 +2,7 @@
 #ifndef CMD_MESSAGES_LIST_H
 #define CMD_MESSAGES_LIST_H
 
+#include "cmd/messages_eval.h"
 #include "cmd/messages_options.h"
 #include "cmd/messages_serve.h"
 
@@ -11,7 +12,8 @@
     MESSAGES_REPORTS(X)                                                                            \
     MESSAGES_COMMANDS(X)                                                                           \
     MESSAGES_OPTIONS(X)                                                                            \
-    MESSAGES_SERVE(X)
+    MESSAGES_SERVE(X)                                                                              \
+    MESSAGES_EVAL(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \
