@@ -15,7 +15,7 @@
 #include "cmd/progress.h"
 #include "cmd/terminal.h"
 #include "data/json.h"
-#include "data/safetensors.h"
+#include "data/tensor_set.h"
 
 enum { SEQUENCES = 64, PROMPT_LIMIT = 1 << 26 };
 
@@ -34,14 +34,14 @@ struct run {
 /* ---- what identifies a run ---------------------------------------------------------------------- */
 
 /* Names, shapes and the edges of every tensor: enough to tell checkpoints apart, and quick for any size. */
-static void fingerprint_weights(const struct safetensors *tensors, char out[SHA256_HEX])
+static void fingerprint_weights(const struct tensor_set *tensors, char out[SHA256_HEX])
 {
     enum { EDGE = 4096 };
     struct sha256 hash;
     unsigned char digest[SHA256_BYTES];
     sha256_begin(&hash);
-    for (size_t i = 0; tensors && i < safetensors_count(tensors); i++) {
-        const struct safetensors_entry *e = safetensors_at(tensors, i);
+    for (size_t i = 0; tensors && i < tensors->n_entries; i++) {
+        const struct tensor_entry *e = tensor_set_at(tensors, i);
         char description[96];
         size_t size = tensor_bytes(&e->tensor), edge = size < EDGE ? size : EDGE;
         const char *data = e->tensor.data;
