@@ -78,7 +78,7 @@ test('copying code and a whole answer', async (tab) => {
 test('the request: system prompt, sampling, stop, hant, usage', async (tab) => {
   const { page } = tab;
   await page.locator('.system summary').click();
-  await page.getByRole('textbox', { name: 'System prompt' }).fill('你是一個樂於助人的臺灣助理。');
+  await page.getByRole('textbox', { name: 'System message' }).fill('你是一個樂於助人的臺灣助理。');
   await page.getByRole('button', { name: 'Settings' }).first().click();
   const values = { Temperature: '0.7', 'Top-p': '0.9', 'Top-k': '50', 'Min-p': '0.05', 'Repetition penalty': '1.1', 'Most tokens of an answer': '128', Seed: '42' };
   for (const [name, value] of Object.entries(values)) await page.getByRole('spinbutton', { name }).fill(value);

@@ -106,7 +106,7 @@ test('export and import give the same conversations back', async (tab) => {
     reply.end(n === 2 ? 'tool_calls' : 'stop');
   };
   await page.locator('.system summary').click();
-  await page.getByRole('textbox', { name: 'System prompt' }).fill('系統');
+  await page.getByRole('textbox', { name: 'System message' }).fill('系統');
   await tab.ask('一');
   await tab.answers.getByRole('button', { name: 'Regenerate' }).click();
   await page.locator('.tool-results textarea').fill('{"b":2}');

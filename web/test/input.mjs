@@ -157,7 +157,7 @@ test('appearance: follows the system, or what was chosen', async (tab) => {
 test('languages: the browser’s at first, then the one that was chosen', async (tab) => {
   const { page, server } = tab;
   server.answer = async (reply) => {
-    await reply.text('你好，很高興認識你。', { every: 5 });
+    await reply.text('你好，很高興認識你。', { pieces: 1, every: 30 });
     reply.end();
   };
   assert.equal(await page.evaluate(() => document.documentElement.lang), 'zh-Hant-TW');
@@ -166,10 +166,10 @@ test('languages: the browser’s at first, then the one that was chosen', async 
   await tab.field.press('Enter');
   await page.locator('.statistics').waitFor();
   await tab.settled();
-  assert.match(await page.locator('.statistics').textContent(), /個 token · .*token\/秒 · 首個 token/);
+  assert.match(await page.locator('.statistics').textContent(), /個詞元 · .*個詞元\/秒 · 首個詞元/);
   await page.keyboard.press('Control+,');
   const words = await page.getByRole('dialog').innerText();
-  for (const word of ['設定', '外觀', '跟隨系統', '取樣', '溫度', '亂數種子', '系統提示詞', '匯出', '匯入', '金鑰']) assert.ok(words.includes(word), word);
+  for (const word of ['設定', '外觀', '跟隨系統', '取樣', '溫度', '亂數種子', '系統訊息', '匯出', '匯入', '金鑰']) assert.ok(words.includes(word), word);
   // What the mainland says, and what was left untranslated.
   for (const word of ['设置', '默認', '信息', '視頻', '導出', '導入', '保存', '粘貼', '令牌', 'Settings', 'Export']) assert.ok(!words.includes(word), word);
   await page.getByText('English', { exact: true }).click();
