@@ -111,8 +111,8 @@ static status sort_entries(struct builder *b)
 static unsigned char byte_at(const struct builder *b, int32_t i, uint32_t depth)
 {
     const struct entry *e = &b->entries[i];
-    return depth < 8 ? (unsigned char)(e->head >> (56 - 8 * depth))
-                     : (unsigned char)b->strings[e->id].data[depth];
+    return (unsigned char)(depth < 8 ? e->head >> (56 - 8 * depth)
+                                     : (uint64_t)(unsigned char)b->strings[e->id].data[depth]);
 }
 
 static status reserve_nodes(struct builder *b, size_t more)

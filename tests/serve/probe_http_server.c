@@ -339,8 +339,10 @@ static void *wait_for_signals(void *argument)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     for (int signal_number; sigwait(&set, &signal_number) == 0;) {
         struct error err = {0};
+        if (signal_number == SIGUSR1) return NULL; /* the end */
         if (signal_number == SIGTERM) {
             http_server_drain(server, settings->drain_ms);
             continue;
@@ -383,6 +385,7 @@ int main(int argc, char **argv)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     struct error err = {0};
     if (http_server_create(&server, options, &err) != STATUS_OK) {
@@ -395,7 +398,7 @@ int main(int argc, char **argv)
     say("listening %s port %d tls %d", http_server_url(server), http_server_port(server),
         http_server_has_tls());
     status result = http_server_run(server, &err);
-    pthread_cancel(signals);
+    pthread_kill(signals, SIGUSR1);
     pthread_join(signals, NULL);
     pthread_mutex_lock(&streams_mutex);
     streams_end = true;

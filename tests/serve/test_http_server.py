@@ -692,4 +692,6 @@ def test_soak(path):
         counts = server.counts()
         print(f"{done[0]} good rounds, {counts['requests']} requests, {counts['disconnects']} clients left; memory {early >> 10} -> {late >> 10} KiB")
         assert counts["active"] == 1 and counts["connections"] == 1 and counts["body_bytes"] == 0
-        assert late < early + (4 << 20)
+        with open(f"/proc/{server.process.pid}/maps", encoding="ascii") as maps:
+            if "asan" not in maps.read():  # which keeps what was freed for a while
+                assert late < early + (4 << 20)
