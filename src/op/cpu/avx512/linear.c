@@ -8,9 +8,12 @@ enum { DIRECT_TOKENS = 16, BLOCK = 512, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 
+#include "op/cpu/avx2/avx2.h"
 #include "op/cpu/avx512/avx512.h"
 
 void op_linear_avx512(const struct op_context *context, const struct op_linear *op)
 {
-    run_linear(context, op);
+    struct op_linear plain = op_linear_part(op, false);
+    if (plain.n_projections > 0) run_linear(context, &plain);
+    if (plain.n_projections < op->n_projections) op_linear_quantised_avx2(context, op);
 }
