@@ -10,8 +10,10 @@ static const char *describe_wanted(int types, int n_dims, const int64_t *shape, 
 {
     size_t at = 0;
     for (int i = 0; i < DTYPE_COUNT; i++)
-        if (types & 1 << i)
+        if (types & 1 << i && !dtype_is_quantised((enum dtype)i))
             at += (size_t)snprintf(out + at, 96 - at, at ? "|%s" : "%s", dtype_name(i));
+    if (types & 1 << DTYPE_Q4_0) /* they come together */
+        at += (size_t)snprintf(out + at, 96 - at, "|quantised");
     at += (size_t)snprintf(out + at, 96 - at, " (");
     for (int i = 0; i < n_dims && at < 64; i++)
         at += shape[i] == OP_ANY

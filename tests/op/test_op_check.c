@@ -49,7 +49,7 @@ TEST(linear_refusals)
     op = good_linear(&f);
     op.weights[1].shape[1] = 15;
     REFUSED(op_linear(c, &op, &err_),
-            "linear: weights[1] is F16 (5, 15), expected F32|F16|BF16 (any, 16)");
+            "linear: weights[1] is F16 (5, 15), expected F32|F16|BF16|quantised (any, 16)");
     op = good_linear(&f);
     op.weights[0].dtype = DTYPE_I8;
     REFUSED(op_linear(c, &op, &err_), "weights[0] is I8 (8, 16)");
