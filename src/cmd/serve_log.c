@@ -2,6 +2,7 @@
 #include "cmd/serve_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -45,16 +46,16 @@ static void append(struct serve_log *log, const char *text, size_t size)
     log->size += size;
 }
 
-/* Writes a piece of what waits; with the mutex held before and after, not during. */
+/* Writes a piece of what waits; with the mutex held before and after, not during. Of a pipe that can be written to,
+ * so many bytes are taken without waiting: a reader that has stopped cannot keep the program from ending. */
 static void write_piece(struct serve_log *log)
 {
-    char piece[16384];
+    char piece[PIPE_BUF];
     size_t size = log->size < sizeof piece ? log->size : sizeof piece;
     for (size_t i = 0; i < size; i++) piece[i] = log->ring[(log->begin + i) % RING];
     pthread_mutex_unlock(&log->mutex);
-    ssize_t n = write(log->descriptor, piece, size);
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        poll(&(struct pollfd){.fd = log->descriptor, .events = POLLOUT}, 1, 100);
+    bool can_write = poll(&(struct pollfd){.fd = log->descriptor, .events = POLLOUT}, 1, 100) > 0;
+    ssize_t n = can_write ? write(log->descriptor, piece, size) : 0;
     bool broken = n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
     pthread_mutex_lock(&log->mutex);
     size_t done = broken ? size : n > 0 ? (size_t)n : 0; /* nobody reads any more: forget it */
