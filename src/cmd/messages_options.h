@@ -17,10 +17,11 @@
       "One prompt comes from the argument or from standard input (-). A file of prompts has one "  \
       "JSON object per line with \"prompt\" (a string or token ids) or \"messages\", an \"id\" if you " \
       "like, and any sampling option under its vLLM name. The results keep the order of the input; "\
-      "OUTPUT appears only when all are there.",                                                   \
+      "OUTPUT appears only when all are there. A line that cannot be answered has its error as its " \
+      "result, and the exit code tells that there was one.",                                                   \
       "單一提示取自參數或標準輸入（-）。提示檔每行一個 JSON 物件，含「prompt」（字串或詞元編號）或" \
       "「messages」，可加「id」，以及任何以 vLLM 名稱書寫的取樣選項。結果依輸入順序排列；全部完成後才" \
-      "會出現輸出檔。")                                                                            \
+      "會出現輸出檔。無法回答的那一行，其結果就是錯誤說明，並反映在結束代碼上。")                                                                            \
     X(TOKENIZE_SUMMARY, "Print the token ids of a text.", "印出文字的詞元編號。")               \
     X(TOKENIZE_DETAILS, "The text comes from the argument, or from standard input as it is (every byte counts).", \
       "文字取自參數；沒有參數時取自標準輸入，每個位元組都算數。")                                  \

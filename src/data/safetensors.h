@@ -11,7 +11,7 @@
  * stays in the page cache: it is never copied here.
  *
  * Files of old versions of the format begin their data at any byte: whoever reads elements through a
- * typed pointer asks safetensors_is_aligned() first.
+ * typed pointer asks tensor_entry_is_aligned() first.
  *
  * Immutable after opening: every function but close may be called from any thread. A file that another
  * process truncates while it is mapped ends this process with SIGBUS, as with any memory map.
