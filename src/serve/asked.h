@@ -42,13 +42,15 @@ struct asked {
     /* structure */
     const struct json *tools, *tool_choice, *response_format, *structured_outputs;
     const struct json *guided_json, *guided_choice;
-    struct str guided_regex, guided_grammar;
+    struct str guided_regex, guided_grammar, whitespace_pattern;
+    bool compact_json, no_unicode_escapes;
     bool has_parallel_tool_calls, parallel_tool_calls;
 
     /* of single dialects */
-    const struct json *input, *text_format, *options, *parameters, *tokens, *format, *thinking;
+    const struct json *input, *text_format, *options, *parameters, *tokens, *format, *thinking,
+        *tgi_grammar;
     struct str instructions, template_name, content_text;
-    bool with_token_strings, raw, verbose;
+    bool with_token_strings, raw, verbose, do_sample;
     const struct json *keep_alive;
 };
 

@@ -188,6 +188,11 @@ static void hear_output(struct service_ticket *ticket, const struct engine_outpu
     } else if (output->finish == FINISH_ERROR) {
         error_set(&err, STATUS_INTERNAL, "%s", output->error ? output->error->text : "it failed");
         fail(g, output->error ? code_of(output->error->code) : 500, &err);
+    } else if (output->finish != FINISH_NONE && g->masks &&
+               masks_failure(g->mask_sequences[prompt], output->index)) {
+        error_set(&err, STATUS_LIMIT, "%s",
+                  masks_failure(g->mask_sequences[prompt], output->index));
+        fail(g, 400, &err);
     } else if (output->finish == FINISH_CANCELLED) {
         error_set(&err, STATUS_CANCELLED, "the server is stopping");
         fail(g, 503, &err);
@@ -364,6 +369,10 @@ static status create(struct job *job, const struct writer *writer, struct prompt
     }
     TRY(generation_read_stream_options(job, &g->include_usage, &g->continuous_usage));
     TRY(masks_create(job, &g->masks));
+    g->mask_sequences = ARENA_ARRAY(arena, struct mask_sequences *, (size_t)n_prompts);
+    if (!g->mask_sequences) return job_no_memory(job);
+    for (int32_t i = 0; i < n_prompts && g->masks; i++)
+        TRY(masks_add_prompt(job, g->masks, &g->mask_sequences[i]));
     uint64_t salt = salt_of(job);
     for (int32_t i = 0; i < n_prompts; i++) {
         g->n_prompt_tokens += (int32_t)prompts[i].n_ids;
@@ -373,7 +382,7 @@ static status create(struct job *job, const struct writer *writer, struct prompt
                                                             .priority = job->asked.priority,
                                                             .cache_salt = salt,
                                                             .mask = g->masks ? masks_apply : NULL,
-                                                            .mask_argument = g->masks},
+                                                            .mask_argument = g->mask_sequences[i]},
                                                 .listener = &listener,
                                                 .user = g};
     }
@@ -411,5 +420,6 @@ void generation_deinit(struct generation *g)
         free(g->choices[i].logprobs);
     }
     for (int32_t i = 0; g->prompt_logprobs && i < g->n_prompts; i++) free(g->prompt_logprobs[i]);
+    masks_destroy(g->masks);
     strbuf_deinit(&g->scratch);
 }

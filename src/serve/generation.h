@@ -56,8 +56,9 @@ struct generation {
     bool streams, stream_has_begun, has_failed, drops_generated;
     bool include_usage, continuous_usage;
     int32_t n_prompt_tokens, n_cached_tokens, n_generated;
-    struct masks *masks;
-    struct strbuf scratch; /* an event being written */
+    struct masks *masks;                    /* NULL: nothing is banned */
+    struct mask_sequences **mask_sequences; /* of each prompt */
+    struct strbuf scratch;                  /* an event being written */
     int64_t submitted_us, first_token_us, finished_us, begun_us;
     const void *state; /* the writer's, given to generation_start */
 };

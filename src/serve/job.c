@@ -36,7 +36,10 @@ void job_respond_json(struct job *job, struct strbuf *body)
 void job_respond_refusal(struct job *job)
 {
     const struct refusal *r = &job->refusal;
-    struct http_error error = {.code = r->code ? r->code : 500,
+    int refusal_code = job->endpoint->dialect->refusal_code;
+    struct http_error error = {.code = !r->code                         ? 500
+                                       : r->code == 400 && refusal_code ? refusal_code
+                                                                        : r->code,
                                .type = r->type,
                                .param = r->param[0] ? r->param : NULL,
                                .error_code = r->error_code,

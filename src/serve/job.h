@@ -17,6 +17,7 @@
 #include "serve/asked.h"
 #include "serve/fields.h"
 #include "serve/serve.h"
+#include "serve/structure.h"
 #include "serve/tools.h"
 #include "serve/work_queue.h"
 
@@ -27,6 +28,7 @@ struct generation;
 struct dialect {
     const char *name;
     http_error_writer *errors; /* NULL: OpenAI's */
+    int refusal_code;          /* instead of 400; 0: 400 */
 };
 extern const struct dialect dialect_openai, dialect_anthropic, dialect_ollama, dialect_tgi;
 
@@ -48,6 +50,7 @@ struct serve {
     struct chat_template *own_template;   /* of options.chat_template */
     const struct chat_template *template; /* NULL: none */
     struct tool_template tool_template;
+    struct grammar_cache grammars;
     struct engine *engine;
     int32_t max_model_len, vocab_size;
     struct engine_service *service;

@@ -132,7 +132,48 @@ const struct field openai_tool_fields[] = {
 };
 
 const struct field openai_structure_fields[] = {
-    {.name = "response_format", .kind = FIELD_ONLY, .values = "{\"type\":\"text\"}"},
+    {.name = "response_format",
+     .kind = FIELD_OBJECT,
+     .offset = ASKED(response_format),
+     .schema =
+         "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"type\":{\"enum\":[\"text\","
+         "\"json_object\"]}},\"required\":[\"type\"],\"additionalProperties\":false},{\"type\":"
+         "\"object\",\"properties\":{\"type\":{\"const\":\"json_schema\"},\"json_schema\":{"
+         "\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"schema\":{"
+         "\"const\":{\"type\":\"object\"}}},\"required\":[\"name\",\"schema\"]}},"
+         "\"required\":[\"type\",\"json_schema\"]}]}"},
+    {.name = "structured_outputs",
+     .kind = FIELD_OBJECT,
+     .offset = ASKED(structured_outputs),
+     .schema = "{\"type\":\"object\",\"maxProperties\":1,\"additionalProperties\":false,"
+               "\"properties\":{\"json\":{\"const\":{\"type\":\"object\"}},\"regex\":{\"const\":"
+               "\"[0-9]+\"},\"choice\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"
+               "\"string\",\"minLength\":1}},\"json_object\":{\"type\":\"boolean\"}}}",
+     .help = "one of json, regex, choice, grammar, json_object, structural_tag"},
+    {.name = "guided_json",
+     .kind = FIELD_ANY,
+     .offset = ASKED(guided_json),
+     .schema = "{\"const\":{\"type\":\"object\"}}"},
+    {.name = "guided_regex",
+     .kind = FIELD_TEXT,
+     .offset = ASKED(guided_regex),
+     .schema = "{\"const\":\"[0-9]+\"}"},
+    {.name = "guided_choice",
+     .kind = FIELD_ANY,
+     .offset = ASKED(guided_choice),
+     .schema =
+         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"string\",\"minLength\":1}}"},
+    {.name = "guided_grammar",
+     .kind = FIELD_TEXT,
+     .offset = ASKED(guided_grammar),
+     .schema = "{\"const\":\"root ::= [0-9]+\"}"},
+    {.name = "guided_whitespace_pattern",
+     .kind = FIELD_TEXT,
+     .offset = ASKED(whitespace_pattern),
+     .schema = "{\"const\":\" ?\"}"},
+    {.name = "guided_decoding_backend",
+     .kind = FIELD_LABEL,
+     .help = "there is one, and it is exact"},
     {.name = NULL},
 };
 

@@ -75,13 +75,10 @@ static void write_token_name(struct out *o, const struct job *job, token_id id, 
                                   (unsigned char)bytes.data[i]);
     }
     struct str text = n ? (struct str){name, n} : bytes;
-    if (!as_key) {
+    if (as_key)
+        out_member(o, text);
+    else
         out_str(o, text);
-        return;
-    }
-    out_str(o, text); /* the comma before it, then a colon instead of the one behind it */
-    if (o->result == STATUS_OK) o->result = strbuf_append_char(o->to, ':');
-    o->comma = false;
 }
 
 static double shown_logprob(const struct token_logprob *l)

@@ -34,6 +34,13 @@ void out_key(struct out *o, const char *key)
     o->comma = false;
 }
 
+void out_member(struct out *o, struct str key)
+{
+    out_str(o, key); /* the comma before it; then a colon instead of the one behind it */
+    add(o, STR(":"));
+    o->comma = false;
+}
+
 void out_raw(struct out *o, struct str json)
 {
     before_value(o);

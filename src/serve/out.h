@@ -18,10 +18,11 @@ struct out {
 
 static inline struct out out_begin(struct strbuf *to) { return (struct out){.to = to}; }
 
-void out_open(struct out *, char bracket);   /* '{' or '[' */
-void out_close(struct out *, char bracket);  /* '}' or ']' */
-void out_key(struct out *, const char *key); /* plain ASCII without anything to escape */
-void out_raw(struct out *, struct str json); /* a value, as it is */
+void out_open(struct out *, char bracket);     /* '{' or '[' */
+void out_close(struct out *, char bracket);    /* '}' or ']' */
+void out_key(struct out *, const char *key);   /* plain ASCII without anything to escape */
+void out_member(struct out *, struct str key); /* any key */
+void out_raw(struct out *, struct str json);   /* a value, as it is */
 
 void out_str(struct out *, struct str);
 void out_text(struct out *, const char *terminated); /* NULL: null */

@@ -11,8 +11,9 @@
 
 enum { JOB_BYTES = 192 << 20, BODY_DEPTH = 64, BODY_VALUES = 4 << 20 };
 
-const struct endpoint *const all_endpoints[] = {openai_chat_endpoints, openai_endpoints,
-                                                tokenize_endpoints, info_endpoints, NULL};
+const struct endpoint *const all_endpoints[] = {
+    openai_chat_endpoints, openai_endpoints, tokenize_endpoints, info_endpoints,
+    anthropic_endpoints,   ollama_endpoints, tgi_endpoints,      NULL};
 
 /* ---- a job's way ------------------------------------------------------------------------------------------ */
 
@@ -209,6 +210,7 @@ static status create(struct serve *s, struct error *err)
     TRY(system_random_bytes(&s->salt_key, sizeof s->salt_key, err));
     TRY(copy_names(s, err));
     TRY(compile_template(s, err));
+    TRY(grammar_cache_init(&s->grammars, s->tokenizer, err));
     make_fingerprint(s);
     TRY(make_routes(s, err));
     TRY(openapi_write(s, &s->openapi, err));
@@ -234,6 +236,7 @@ void serve_destroy(struct serve *s)
     if (!s) return;
     work_queue_destroy(s->queue);
     engine_service_destroy(s->service);
+    grammar_cache_deinit(&s->grammars);
     chat_template_destroy(s->own_template);
     strbuf_deinit(&s->openapi);
     free(s->routes);

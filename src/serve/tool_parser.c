@@ -29,6 +29,7 @@ void tool_parser_deinit(struct tool_parser *p)
     strbuf_deinit(&p->content);
     strbuf_deinit(&p->held);
     strbuf_deinit(&p->lead);
+    strbuf_deinit(&p->call_text);
 }
 
 /* ---- the head of a call ------------------------------------------------------------------------------------ */
@@ -150,8 +151,18 @@ static status add_content(struct tool_parser *p, struct str bytes)
     return STATUS_OK;
 }
 
+/* The held bytes without a tag in front. */
+static struct str held_head(const struct tool_parser *p)
+{
+    struct str held = strbuf_view(&p->held);
+    const char *brace = held.size ? memchr(held.data, '{', held.size) : NULL;
+    return brace ? str_slice(held, (size_t)(brace - held.data), held.size) : (struct str){"", 0};
+}
+
 static status begin_call(struct tool_parser *p, uint32_t tool)
 {
+    strbuf_clear(&p->call_text);
+    TRY(strbuf_append(&p->call_text, held_head(p)));
     if ((p->n_calls & (p->n_calls - 1)) == 0) {
         size_t most = p->n_calls ? 2 * p->n_calls : 1;
         struct tool_call *grown = realloc(p->calls, most * sizeof *grown);
@@ -195,6 +206,24 @@ static status release(struct tool_parser *p)
     return result;
 }
 
+bool tool_parser_in_call(const struct tool_parser *p, uint32_t *tool)
+{
+    size_t size;
+    if (p->state == ARGUMENTS || p->state == TAIL) {
+        *tool = p->calls[p->n_calls - 1].tool;
+        return true;
+    }
+    *tool = UINT32_MAX;
+    return p->state == HEAD &&
+           tool_parser_match_head(held_head(p), p->names, p->n_names, tool, &size) == 0 &&
+           *tool != UINT32_MAX;
+}
+
+struct str tool_parser_call_text(const struct tool_parser *p)
+{
+    return p->state == HEAD ? held_head(p) : strbuf_view(&p->call_text);
+}
+
 static status push_head(struct tool_parser *p)
 {
     static const char tag[] = "<|python_tag|>";
@@ -217,6 +246,7 @@ static status push_head(struct tool_parser *p)
 static status push_argument(struct tool_parser *p, char c)
 {
     struct tool_call *call = &p->calls[p->n_calls - 1];
+    TRY(strbuf_append_char(&p->call_text, c));
     TRY(strbuf_append_char(&call->arguments, c));
     if (p->in_string) {
         if (p->escaped)
@@ -272,7 +302,11 @@ static status push_between(struct tool_parser *p, char c)
 
 static status push_tail(struct tool_parser *p, char c)
 {
-    if (is_space(c) && p->held.size < MAX_SPACE) return strbuf_append_char(&p->held, c);
+    if (is_space(c) && p->held.size < MAX_SPACE) {
+        TRY(strbuf_append_char(&p->call_text, c));
+        return strbuf_append_char(&p->held, c);
+    }
+    strbuf_clear(&p->call_text);
     p->calls[p->n_calls - 1].is_complete = true;
     strbuf_clear(&p->held);
     p->state = BETWEEN;

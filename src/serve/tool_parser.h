@@ -34,6 +34,9 @@ struct tool_parser {
     struct tool_call *calls;
     size_t n_calls;
 
+    /* Of the call that is being read, or of what may become one, from its '{' on: empty between calls. */
+    struct strbuf call_text;
+
     /* Its own. */
     struct strbuf held; /* bytes that may become a call */
     struct strbuf
@@ -50,8 +53,14 @@ status tool_parser_push(struct tool_parser *, struct str bytes);
 /* The answer is over: what was held is content. */
 status tool_parser_finish(struct tool_parser *);
 
-/* How far `text` is from the head of a call, from its '{' to the '{' of the arguments: 1 it is one (*tool, *size are
- * set: the arguments begin at *size - 1), 0 it may become one, -1 it cannot. */
+/* The answer is inside a call whose tool is known, from the end of its name to its closing brace: which. */
+bool tool_parser_in_call(const struct tool_parser *, uint32_t *tool);
+
+/* Its bytes, from the '{' on. */
+struct str tool_parser_call_text(const struct tool_parser *);
+
+/* How far `text` is from the head of a call, from its '{' to the '{' of the arguments: 1 it is one (*size is set: the
+ * arguments begin at *size - 1), 0 it may become one, -1 it cannot. *tool is set as soon as the name is known. */
 int tool_parser_match_head(struct str text, const struct str *names, size_t n_names, uint32_t *tool,
                            size_t *size);
 

@@ -348,74 +348,110 @@ status tools_put_into_messages(struct job *job, const struct json *messages,
     return put_declaration(job, &items[first_user < 0 ? 0 : first_user]);
 }
 
-/* ---- forcing ------------------------------------------------------------------------------------------------------- */
+/* ---- forcing --------------------------------------------------------------------------------------- */
 
-static void write_parameters(struct out *o, const struct tool *tool)
+/* A tool's schema as #/$defs/INDEX of another document: its own references move along. */
+static void write_moved(struct out *o, const struct json *schema, uint32_t index)
 {
-    if (tool->parameters)
-        out_json(o, tool->parameters);
+    if (json_is(schema, JSON_ARRAY)) {
+        out_open(o, '[');
+        for (uint32_t i = 0; i < schema->n_items; i++) write_moved(o, &schema->items[i], index);
+        out_close(o, ']');
+        return;
+    }
+    if (!json_is(schema, JSON_OBJECT)) {
+        out_json(o, schema);
+        return;
+    }
+    out_open(o, '{');
+    for (uint32_t i = 0; i < schema->n_items; i++) {
+        const struct json *member = &schema->items[i];
+        out_member(o, member->key);
+        struct strbuf moved = {0};
+        if (str_equal_c(member->key, "$ref") && json_is(member, JSON_STRING) &&
+            str_starts_with(member->text, STR("#"))) {
+            struct str rest = str_slice(member->text, 1, member->text.size);
+            if (o->result == STATUS_OK)
+                o->result = strbuf_appendf(&moved, "#/$defs/%u%.*s", index, STR_ARGS(rest));
+            out_str(o, strbuf_view(&moved));
+            strbuf_deinit(&moved);
+        } else {
+            write_moved(o, member, index);
+        }
+    }
+    out_close(o, '}');
+}
+
+static void write_definition(struct out *o, const struct tool *tool, uint32_t index)
+{
+    char key[16];
+    snprintf(key, sizeof key, "%u", index);
+    out_key(o, key);
+    if (tool->parameters && tool->parameters->n_items)
+        write_moved(o, tool->parameters, index);
     else
         out_raw(o, STR("{\"type\":\"object\"}"));
 }
 
-static void write_call_schema(struct out *o, const struct tool *tool)
+static void write_call_schema(struct out *o, const struct tool *tool, uint32_t index, bool typed,
+                              const char *key)
 {
+    char reference[32];
+    snprintf(reference, sizeof reference, "#/$defs/%u", index);
     out_open(o, '{');
     out_key_text(o, "type", "object");
     out_key_open(o, "properties", '{');
+    if (typed) {
+        out_key(o, "type");
+        out_raw(o, STR("{\"const\":\"function\"}"));
+    }
     out_key_open(o, "name", '{');
     out_key_str(o, "const", tool->name);
     out_close(o, '}');
-    out_key(o, "parameters");
-    write_parameters(o, tool);
+    out_key_open(o, key, '{');
+    out_key_text(o, "$ref", reference);
     out_close(o, '}');
-    out_key(o, "required");
-    out_raw(o, STR("[\"name\",\"parameters\"]"));
+    out_close(o, '}');
+    out_key_open(o, "required", '[');
+    if (typed) out_text(o, "type");
+    out_text(o, "name");
+    out_text(o, key);
+    out_close(o, ']');
     out_key_bool(o, "additionalProperties", false);
     out_close(o, '}');
 }
 
-status tools_write_schema(const struct tools *tools, struct strbuf *to)
+status tools_write_forced_schema(const struct tools *tools, struct strbuf *to)
 {
     struct out o = out_begin(to);
-    if (tools->choice == TOOLS_NAMED) {
-        write_call_schema(&o, &tools->list[tools->named]);
-        return o.result;
-    }
+    bool named = tools->choice == TOOLS_NAMED;
+    uint32_t first = named ? tools->named : 0, end = named ? tools->named + 1 : tools->n;
     out_open(&o, '{');
+    out_key_open(&o, "$defs", '{');
+    for (uint32_t i = first; i < end; i++) write_definition(&o, &tools->list[i], i);
+    out_close(&o, '}');
     out_key_open(&o, "anyOf", '[');
-    for (uint32_t i = 0; i < tools->n; i++) write_call_schema(&o, &tools->list[i]);
+    for (uint32_t i = first; i < end; i++)
+        write_call_schema(&o, &tools->list[i], i, false, "parameters");
     out_close(&o, ']');
     out_close(&o, '}');
     return o.result;
 }
 
-status tools_write_structural_tag(const struct tools *tools, struct strbuf *to)
+status tools_write_call_schema(const struct tools *tools, uint32_t index, struct strbuf *to)
 {
+    const struct tool *tool = &tools->list[index];
     struct out o = out_begin(to);
-    struct strbuf text = {0};
     out_open(&o, '{');
-    out_key_open(&o, "structures", '[');
-    for (uint32_t i = 0; i < tools->n && o.result == STATUS_OK; i++) {
-        strbuf_clear(&text);
-        o.result = strbuf_appendf(
-            &text, "{\"name\": \"%.*s\", \"parameters\": ", STR_ARGS(tools->list[i].name));
-        out_open(&o, '{');
-        out_key_str(&o, "begin", strbuf_view(&text));
-        out_key(&o, "schema");
-        write_parameters(&o, &tools->list[i]);
-        out_key_text(&o, "end", "}");
-        out_close(&o, '}');
-    }
-    out_close(&o, ']');
-    out_key_open(&o, "triggers", '[');
-    for (uint32_t i = 0; i < tools->n && o.result == STATUS_OK; i++) {
-        strbuf_clear(&text);
-        o.result = strbuf_appendf(&text, "{\"name\": \"%.*s\"", STR_ARGS(tools->list[i].name));
-        out_str(&o, strbuf_view(&text));
+    out_key_open(&o, "$defs", '{');
+    write_definition(&o, tool, index);
+    out_close(&o, '}');
+    out_key_open(&o, "anyOf", '[');
+    for (int typed = 0; typed < 2; typed++) {
+        write_call_schema(&o, tool, index, typed, "parameters");
+        write_call_schema(&o, tool, index, typed, "arguments");
     }
     out_close(&o, ']');
     out_close(&o, '}');
-    strbuf_deinit(&text);
     return o.result;
 }

@@ -45,9 +45,9 @@ void tools_probe_template(const struct serve *, struct tool_template *);
  * system message, calls as text and results under the role the model was trained on. */
 status tools_put_into_messages(struct job *, const struct json *messages, const struct json **out);
 
-/* The schema of what an answer must be when calls are forced: appended as JSON. */
-status tools_write_schema(const struct tools *, struct strbuf *out);
-/* The structural tag that constrains calls once the model has begun one. */
-status tools_write_structural_tag(const struct tools *, struct strbuf *out);
+/* Appends the schema of an answer that must be a call; and of one that is a call of one tool, in all the shapes that are
+ * understood. */
+status tools_write_forced_schema(const struct tools *, struct strbuf *out);
+status tools_write_call_schema(const struct tools *, uint32_t index, struct strbuf *out);
 
 #endif
