@@ -144,19 +144,19 @@ fail:
     return result;
 }
 
-/* Files that may stand beside the vocabulary. */
+/* Files that may stand beside the vocabulary; a later chat template replaces an earlier one of its name. */
 static status load_neighbours(struct tokenizer *t, struct str folder, struct error *err)
 {
     static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json",
-                                        "chat_template.jinja"};
+                                        "chat_template.json", "chat_template.jinja"};
     struct strbuf path = {0}, text = {0};
     status result = STATUS_OK;
-    for (int i = 0; i < 3 && result == STATUS_OK; i++) {
+    for (int i = 0; i < 4 && result == STATUS_OK; i++) {
         result = file_join(&path, folder, str_of(names[i]));
         if (result != STATUS_OK || !file_exists(path.data)) continue;
         result = file_read(path.data, TOKENIZER_MAX_FILE_BYTES, &text, err);
         if (result != STATUS_OK) continue;
-        if (i == 2)
+        if (i == 3)
             result = tokenizer_config_add_template(t, STR("default"), strbuf_view(&text), path.data,
                                                    err);
         else

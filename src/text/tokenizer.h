@@ -46,7 +46,7 @@ struct str tokenizer_token_bytes(const struct tokenizer *, token_id);
 /* Whether the checkpoint's post-processor puts BOS in front, EOS behind. */
 bool tokenizer_adds_bos(const struct tokenizer *);
 bool tokenizer_adds_eos(const struct tokenizer *);
-/* The chat template(s) of tokenizer_config.json / chat_template.jinja; empty when there is none.
+/* The chat template(s) of tokenizer_config.json, chat_template.json or chat_template.jinja; empty when there is none.
  * `name`: "default", "tool_use", ... */
 struct str tokenizer_chat_template(const struct tokenizer *, const char *name);
 

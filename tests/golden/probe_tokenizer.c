@@ -9,6 +9,7 @@
  *   probe_tokenizer - detokenize                 pushes each document to the detokenizer byte by byte and
  *                                                finishes; lengths and text out
  *   probe_tokenizer PATH info                    facts about the tokenizer, one per line
+ *   probe_tokenizer PATH template NAME           the chat template of that name
  *   probe_tokenizer PATH load                    loads it several times, prints milliseconds
  */
 #include <stdio.h>
@@ -128,6 +129,10 @@ int main(int argc, char **argv)
                                parsed ? TOKENIZER_SPECIAL_PARSED : TOKENIZER_SPECIAL_AS_TEXT, bos});
     if (!strcmp(argv[2], "decode")) result = decode(t, skip, false);
     if (!strcmp(argv[2], "stream")) result = decode(t, false, true);
+    if (!strcmp(argv[2], "template") && argc > 3) {
+        struct str template = tokenizer_chat_template(t, argv[3]);
+        result = fwrite(template.data, 1, template.size, stdout) == template.size ? 0 : 1;
+    }
     if (!strcmp(argv[2], "info") || n_loads > 1) result = info(t);
     tokenizer_destroy(t);
     return result;
