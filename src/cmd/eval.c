@@ -145,7 +145,10 @@ status command_eval(int argc, char *const *argv, const struct environment *envir
     static const struct {
         const char *word;
         status (*run)(int, char *const *, const struct environment *, struct error *);
-    } words[] = {{"list", eval_list}, {"mt-bench", eval_mt_bench}};
+    } words[] = {{"list", eval_list},
+                 {"compare", eval_compare_runs},
+                 {"mt-bench", eval_mt_bench},
+                 {"needle", eval_needle}};
     for (size_t i = 0; argc > 0 && i < sizeof words / sizeof *words; i++)
         if (!strcmp(argv[0], words[i].word))
             return words[i].run(argc - 1, argv + 1, environment, err);

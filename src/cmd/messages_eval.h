@@ -53,6 +53,41 @@
     X(OPTION_MT_REFERENCES, "reference answers; questions that have one are judged with it", "參考答案；有參考答案的題目會附上它來評") \
     X(OPTION_MT_PLACEHOLDERS, "with the questions in place of references, as the published run was judged", \
       "以題目代替參考答案，重現公布成績當時的評審方式")                                            \
+    X(EVAL_NEEDLE_SUMMARY, "Needle in a 出師表: a passkey found in long text.", "《出師表》大海撈針：在長文中找通行碼。") \
+    X(EVAL_NEEDLE_DETAILS,                                                                         \
+      "One line per length and depth is written; cells that OUTPUT already holds are not measured again. Lengths " \
+      "count characters. --beams 4 is how the card's figure was decoded (beam search as transformers defines it), " \
+      "greedy is the default.",                                                                    \
+      "每個長度與深度寫一行；輸出檔裡已有的格子不會重測。長度以字計。--beams 4 是模型卡作圖時的解碼方式（集束搜尋，定義同 transformers），預設為貪婪解碼。") \
+    X(EVAL_NEEDLE_LENGTH, "--%s takes thousands of characters such as 8k, not '%s'", "--%s 要給以千字計的長度，例如 8k，不能是「%s」") \
+    X(EVAL_NEEDLE_DONE, "needle: %lld of %lld passed (%lld too long for the model), %lld beams\n", \
+      "大海撈針：通過 %lld 次，共 %lld 次（其中 %lld 次超過模型長度），集束 %lld\n")              \
+    X(OPTION_NEEDLE_MIN, "shortest filling, in thousands of characters", "最短的填充文字，以千字計") \
+    X(OPTION_NEEDLE_MAX, "lengths stay below this", "長度都小於此值")                              \
+    X(OPTION_NEEDLE_GAP, "from one length to the next", "相鄰長度的間隔")                          \
+    X(OPTION_NEEDLE_TESTS, "keys tried at each length and depth", "每個長度與深度測試幾個通行碼")  \
+    X(OPTION_NEEDLE_BEAMS, "beams to decode with", "解碼的集束數")                                 \
+    X(OPTION_NEEDLE_OUTPUT, "file of JSON lines, added to", "JSON 逐行檔案，接續寫入")             \
+    X(OPTION_NEEDLE_SVG, "draw the heat map into this file", "把熱圖畫到此檔")                     \
+    X(OPTION_NEEDLE_DRAW, "draw an earlier run's lines; nothing is measured", "把先前的結果畫成圖，不重測") \
+    X(OPTION_NEEDLE_TITLE, "second line of the heat map's title", "熱圖標題的第二行")             \
+    X(OPTION_NEEDLE_SCALE, "colours from 0 to the largest score, as the original draws them (0 to 1 otherwise)", \
+      "顏色以最高分為上限，如原作（否則為 0 到 1）")                                               \
+    X(OPTION_NEEDLE_BOS, "do not begin prompts with the model's first token", "提示開頭不加起始詞元") \
+    X(EVAL_COMPARE_SUMMARY, "Compare two runs over the same questions.", "比較兩次評測對相同題目的作答。") \
+    X(EVAL_COMPARE_DETAILS,                                                                        \
+      "A and B are folders written with --output. For each task both have: the questions only one got right, the " \
+      "difference B - A with its confidence interval, and McNemar's exact test.",                        \
+      "A 與 B 是以 --output 寫出的資料夾。對兩者都有的每項評測：只有一方答對的題數、B - A 的差與信賴區間，以及 McNemar 精確檢定。") \
+    X(EVAL_COMPARE_TWO, "two folders are needed", "需要兩個資料夾")                                \
+    X(EVAL_COMPARE_NOTHING, "%s and %s hold no task in common", "%s 與 %s 沒有共同的評測")         \
+    X(EVAL_COMPARE_LINE, "%s: %lld questions, only A right %lld, only B right %lld, B - A %+.2f%% ± %.2f, p = %.4g: %s\n", \
+      "%s：%lld 題，只有 A 答對 %lld，只有 B 答對 %lld，B - A %+.2f%% ± %.2f，p = %.4g：%s\n")     \
+    X(EVAL_COMPARE_YES, "they differ", "有顯著差異")                                               \
+    X(EVAL_COMPARE_NO, "no difference shown", "看不出差異")                                        \
+    X(EVAL_COMPARE_PART, "  left out: %lld questions that only A has, %lld that only B has\n", "  未計入：只有 A 有的 %lld 題、只有 B 有的 %lld 題\n") \
+    X(EVAL_COMPARE_PROMPTS, "  %lld questions were asked with different prompts\n", "  有 %lld 題的提示不同\n") \
+    X(EVAL_NOT_SAMPLES, "%s: not a file of answers", "%s：不是作答檔")                             \
     X(OPTION_EVAL_DATA, "folder with the data sets, as ORG/NAME or NAME; none: the Hugging Face cache", \
       "資料集所在的資料夾，以 ORG/NAME 或 NAME 存放；不給則用 Hugging Face 快取")                  \
     X(OPTION_EVAL_OUTPUT, "folder for results.json, tables and every answer; also to go on from",  \
