@@ -64,6 +64,7 @@ if [ "$purpose" = test ]; then
     need clang-tidy-14 "static analysis" has clang-tidy-14
     need libpcre2-dev "runs the published pre-tokeniser pattern, as an oracle" pcre2
     need libssl-dev "serves HTTPS" openssl_headers
+    need openssl "makes certificates for the tests of HTTPS" has openssl
     need python3-venv "runs the oracles (transformers, tiktoken) in a virtual environment" python_with_venv
     if [ "$(uname -m)" = x86_64 ]; then
         need gcc-aarch64-linux-gnu "builds the NEON operations" has aarch64-linux-gnu-gcc
