@@ -97,7 +97,8 @@ status json_text_init(struct json_text *t, struct grammar *grammar,
     *t = (struct json_text){.regulars = &grammar->regulars, .productions = &grammar->productions};
     strings(t, options->no_unicode_escapes);
     t->integer = compile(t, "-?(?:0|[1-9][0-9]{0,63})");
-    t->number = compile(t, "-?(?:0|[1-9][0-9]{0,63})(?:\\.[0-9]{1,64})?(?:[eE][+-]?[0-9]{1,3})?");
+    t->number = compile(t, "-?(?:0|[1-9][0-9]{0,63})(?:\\.[0-9]{1,64})?(?:[eE][+-]?(?:0?[0-9]{1,2}|"
+                           "1[0-9]{2}|2[0-3][0-9]))?");
     regular colon_space = REGULAR_EMPTY;
     if (options->whitespace_pattern.data) {
         struct regex_options how = {.encoding = CHARACTERS_AS_UTF8, .max_depth = 16};

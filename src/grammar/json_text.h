@@ -1,6 +1,7 @@
 /* json_text: the regular pieces and productions of JSON that its front ends share. Private to src/grammar.
  *
- * Numbers have at most 64 digits before the point, 64 behind and 3 in the exponent, so that an answer of digits ends.
+ * Numbers have at most 64 digits before the point, 64 behind, so that an answer of digits ends, and an
+ * exponent of at most 239, so that each is a finite double.
  */
 #ifndef GRAMMAR_JSON_TEXT_H
 #define GRAMMAR_JSON_TEXT_H

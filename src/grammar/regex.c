@@ -136,11 +136,9 @@ static status escape_class(struct parser *p, char letter, struct character_set *
         TRY_GOTO(character_set_add(&own, '_', '_'));
         break;
     case 's':
-        TRY_GOTO(character_set_add(&own, '\t', '\n'));
-        TRY_GOTO(character_set_add(&own, '\f', '\r'));
+        TRY_GOTO(character_set_add(&own, '\t', '\r'));
         TRY_GOTO(character_set_add(&own, ' ', ' '));
         if (!p->options->ecma) break;
-        TRY_GOTO(character_set_add(&own, '\v', '\v'));
         TRY_GOTO(character_set_add(&own, 0xFEFF, 0xFEFF));
         TRY_GOTO(character_set_add_property(&own, STR("Zs")));
         result = character_set_add(&own, 0x2028, 0x2029);
