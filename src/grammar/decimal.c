@@ -107,7 +107,7 @@ static regular fraction_at_most(struct regular_set *set, struct str bound, bool 
     regular zeros = regular_repeat(set, digit_range(set, '0', '0'), 0, REGULAR_FOREVER);
     regular r = strict ? REGULAR_NOTHING : zeros;
     for (size_t i = bound.size; i-- > 0;) {
-        int digit = bound.data[i];
+        int digit = (unsigned char)bound.data[i];
         r = regular_either(set, then(set, '0', digit - 1, any), then(set, digit, digit, r));
         r = regular_either(set, r, REGULAR_EMPTY); /* shorter: below the bound */
     }
@@ -120,7 +120,7 @@ static regular fraction_at_least(struct regular_set *set, struct str bound, bool
     regular zeros = regular_repeat(set, digit_range(set, '0', '0'), 0, REGULAR_FOREVER);
     regular r = strict ? regular_sequence(set, zeros, then(set, '1', '9', any)) : any;
     for (size_t i = bound.size; i-- > 0;) {
-        int digit = bound.data[i];
+        int digit = (unsigned char)bound.data[i];
         r = regular_either(set, then(set, digit + 1, '9', any), then(set, digit, digit, r));
     }
     return r;
@@ -140,7 +140,7 @@ regular decimal_at_most(struct regular_set *set, const struct decimal *bound, bo
     regular fraction = any_fraction(set);
     regular r = with_point(set, fraction_at_most(set, bound->fraction, strict));
     for (uint32_t i = n; i-- > 0;) {
-        int digit = bound->whole.data[i];
+        int digit = (unsigned char)bound->whole.data[i];
         regular less = regular_sequence(set, digits(set, n - i - 1, n - i - 1), fraction);
         r = regular_either(set, then(set, '0', digit - 1, less), then(set, digit, digit, r));
     }
@@ -154,7 +154,7 @@ regular decimal_at_least(struct regular_set *set, const struct decimal *bound, b
     regular fraction = any_fraction(set);
     regular r = with_point(set, fraction_at_least(set, bound->fraction, strict));
     for (uint32_t i = n; i-- > 0;) {
-        int digit = bound->whole.data[i];
+        int digit = (unsigned char)bound->whole.data[i];
         regular more = regular_sequence(set, digits(set, n - i - 1, n - i - 1), fraction);
         r = regular_either(set, then(set, digit + 1, '9', more), then(set, digit, digit, r));
     }

@@ -244,7 +244,7 @@ static status literal(struct reader *e, char quote, struct strbuf *out)
 {
     size_t start = e->at - 1;
     while (peek(e) != quote) {
-        uint32_t code;
+        uint32_t code = 0;
         char bytes[4];
         if (e->at >= e->text.size || peek(e) == '\n')
             return refuse(e, STATUS_FORMAT, start, "a literal without its end");
@@ -366,7 +366,7 @@ static status compile_rule(struct reader *e, uint32_t index)
     e->rules[index].state = RULE_BUSY;
     e->at = e->rules[index].body;
     e->in_terminal = e->rules[index].terminal;
-    struct piece piece;
+    struct piece piece = {0};
     TRY(alternatives(e, &piece));
     skip_blanks(e);
     struct str ignored;

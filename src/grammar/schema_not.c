@@ -50,7 +50,7 @@ static status add(struct opposites *o, const char *type, const char *keyword,
 
 static status add_schema(struct opposites *o, const struct json *schema)
 {
-    if (schema->type == JSON_FALSE) return STATUS_OK;
+    if (!schema || schema->type == JSON_FALSE) return STATUS_OK;
     if (o->alternatives->n_items == MAX_OPPOSITES)
         return schema_refuse(o->c, STATUS_LIMIT, o->c->origin, "", "too large a negation");
     o->alternatives->items[o->alternatives->n_items++] = *schema;
@@ -148,9 +148,9 @@ static status opposite_object(struct opposites *o, const struct json *schema)
     }
     const struct json *properties = schema_get(c, schema, "properties");
     for (uint32_t i = 0; json_is(properties, JSON_OBJECT) && i < properties->n_items; i++) {
-        const struct json *opposite;
+        const struct json *opposite = NULL;
         TRY(schema_negate(c, &properties->items[i], o->depth + 1, &opposite));
-        if (opposite->type == JSON_FALSE) continue;
+        if (!opposite || opposite->type == JSON_FALSE) continue;
         struct json *alternative = schema_new_object(c, 3), *names = schema_new_array(c, 1);
         struct json *inner = schema_new_object(c, 1);
         if (!alternative || !names || !inner) return schema_no_memory(c);
@@ -235,7 +235,7 @@ static status add_pair(struct opposites *o, const struct json *a, const struct j
 static status opposite_applicators(struct opposites *o, const struct json *schema)
 {
     struct schema_compiler *c = o->c;
-    const struct json *value, *opposite;
+    const struct json *value = NULL, *opposite = NULL;
     struct str reference;
     if (json_str(json_get(schema, "$ref"), &reference)) {
         TRY(schema_resolve(c, schema, reference, &value));

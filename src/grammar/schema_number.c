@@ -106,7 +106,7 @@ static status read_member(struct schema_compiler *c, const struct json *schema,
 {
     struct regular_set *set = c->text.regulars;
     const struct json *value;
-    regular multiple;
+    regular multiple = REGULAR_NOTHING;
     TRY(read_bounds(c, schema, f));
     if ((value = schema_get(c, schema, "multipleOf"))) {
         TRY(read_multiple(c, schema, "multipleOf", value, &multiple));

@@ -147,9 +147,8 @@ static bool names(struct str id, struct str reference)
 {
     id = without_fragment(id);
     if (str_equal(id, reference)) return true;
-    size_t slash = id.size;
     if (str_ends_with(id, reference) && reference.size < id.size) {
-        slash = id.size - reference.size;
+        size_t slash = id.size - reference.size;
         return reference.data[0] == '/' || id.data[slash - 1] == '/';
     }
     /* the same last step under different beginnings: relative names beside an absolute one */

@@ -4,7 +4,9 @@
 static status new_branches(struct schema_compiler *c, uint32_t n, struct member_list **branches)
 {
     *branches = ARENA_ARRAY(&c->arena, struct member_list, n);
-    return *branches ? STATUS_OK : schema_no_memory(c);
+    if (*branches) return STATUS_OK;
+    schema_no_memory(c);
+    return STATUS_NO_MEMORY;
 }
 
 /* The set as it is, with one more keyword of member `at` done, and one more schema (or NULL). */

@@ -33,7 +33,7 @@ static inline struct op_linear op_linear_part(const struct op_linear *op, bool q
 /* One head's pairs from side by side to half a head apart, in place; an even width up to OP_HEAD_MAX. */
 static inline void op_separate_pairs(float *x, int64_t width)
 {
-    float copy[OP_HEAD_MAX];
+    float copy[OP_HEAD_MAX] = {0};
     for (int64_t i = 0; i < width; i++) copy[i] = x[i];
     for (int64_t j = 0; j < width / 2; j++) {
         x[j] = copy[2 * j];

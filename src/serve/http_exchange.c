@@ -276,8 +276,8 @@ status http_stream_write(struct http_exchange *exchange, struct str bytes)
 status http_stream_event(struct http_exchange *exchange, const char *event, struct str data)
 {
     if (event && !http_is_field_value(str_of(event))) return STATUS_INVALID;
-    if (!event && !memchr(data.data ? data.data : "", '\n', data.size) &&
-        !memchr(data.data ? data.data : "", '\r', data.size))
+    if (!data.data) data = STR("");
+    if (!event && !memchr(data.data, '\n', data.size) && !memchr(data.data, '\r', data.size))
         return stream_parts(exchange, (struct str[]){STR("data: "), data, STR("\n\n")}, 3);
     struct strbuf text = {0};
     status result = STATUS_OK;

@@ -46,11 +46,13 @@ static void set_port(struct sockaddr *address, int port)
 
 static int bound_port(int descriptor)
 {
-    struct sockaddr_storage address = {0};
+    struct sockaddr_in6 address = {0}; /* has room for an IPv4 address too */
+    struct sockaddr_in v4;
     socklen_t size = sizeof address;
     if (getsockname(descriptor, (struct sockaddr *)&address, &size)) return 0;
-    if (address.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&address)->sin_port);
-    return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+    if (address.sin6_family != AF_INET) return ntohs(address.sin6_port);
+    memcpy(&v4, &address, sizeof v4);
+    return ntohs(v4.sin_port);
 }
 
 static status listen_on(struct http_listeners *listeners, const struct addrinfo *info, bool only_v6,

@@ -159,7 +159,9 @@ void metrics_finished(void *user, const struct serve_finished *f)
     OBSERVE_US(metrics, prefill, request_buckets, f->first_token_us - f->submitted_us);
     OBSERVE_US(metrics, decode, request_buckets, decode_us);
     int64_t behind_first = (int64_t)f->n_generated_tokens / (f->n > 0 ? f->n : 1) - 1;
-    if (behind_first > 0) OBSERVE_US(metrics, per_token, token_buckets, decode_us / behind_first);
+    if (behind_first <= 0) return;
+    int64_t per_token_us = decode_us / behind_first;
+    OBSERVE_US(metrics, per_token, token_buckets, per_token_us);
 }
 
 void metrics_step(void *user, int64_t duration_us, const struct engine_stats *stats)

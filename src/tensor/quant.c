@@ -97,7 +97,8 @@ static void from_q3_k(const struct quant_q3_k *b, float *out)
     for (int i = 0; i < 256; i++) {
         int low = b->qs[i / 128 * 32 + i % 32] >> (i / 32 % 4 * 2) & 3;
         int high = b->hmask[i % 32] >> (i / 32) & 1;
-        out[i] = d * (float)scales[i / 16] * (float)(low + 4 * high - 4);
+        int8_t scale = scales[i / 16];
+        out[i] = d * (float)scale * (float)(low + 4 * high - 4);
     }
 }
 
@@ -135,7 +136,8 @@ static void from_q6_k(const struct quant_q6_k *b, float *out)
         int half = i / 128, in_half = i % 128;
         int low = b->ql[half * 64 + in_half % 64] >> (in_half / 64 * 4) & 15;
         int high = b->qh[half * 32 + in_half % 32] >> (in_half / 32 * 2) & 3;
-        out[i] = d * (float)b->scales[i / 16] * (float)((low | high << 4) - 32);
+        int8_t scale = b->scales[i / 16];
+        out[i] = d * (float)scale * (float)((low | high << 4) - 32);
     }
 }
 

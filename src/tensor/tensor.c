@@ -115,8 +115,9 @@ size_t tensor_bytes(const struct tensor *t)
 
 struct tensor tensor_rows(struct tensor t, int64_t from, int64_t to)
 {
-    t.data = (char *)t.data +
-             (size_t)(from * t.stride[0] / dtype_block_elements(t.dtype)) * dtypes[t.dtype].bytes;
+    int64_t elements = dtype_block_elements(t.dtype);
+    if (elements > 0)
+        t.data = (char *)t.data + (size_t)(from * t.stride[0] / elements) * dtypes[t.dtype].bytes;
     t.shape[0] = to - from;
     return t;
 }
