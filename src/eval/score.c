@@ -100,7 +100,7 @@ static status add_probes(struct score_request *r, const struct choice *choices, 
 {
     size_t most = 0;
     for (int c = 0; c < n_choices; c++) most += choices[c].count;
-    r->probes = calloc(most, sizeof *r->probes);
+    r->probes = calloc(most ? most : 1, sizeof *r->probes);
     token_id *ids = realloc(r->prompt, (r->n_prompt + most + 1) * sizeof *ids);
     if (ids) r->prompt = ids;
     if (!r->probes || !ids) return error_set(err, STATUS_NO_MEMORY, "a question: no memory");
