@@ -67,10 +67,10 @@
       "結束代碼 0 表示成功；其他代碼請看 twllm --help。")                                          \
     X(HELP_GLOBAL,                                                                                 \
       "Options before the command: --lang en|zh-TW, --version, --help. A MODEL is a folder as "    \
-      "Hugging Face publishes it, a file in one, the name of a model in the Hugging Face cache, "  \
+      "Hugging Face publishes it, a GGUF file, the name of a model in the Hugging Face cache, "    \
       "or nothing: then the small model inside this program answers.",                             \
       "指令之前的選項：--lang en|zh-TW、--version、--help。MODEL 可以是 Hugging Face 格式的資料夾、" \
-      "其中的檔案、Hugging Face 快取裡的模型名稱；不寫時，由程式內建的小模型回答。")               \
+      "GGUF 檔案、Hugging Face 快取裡的模型名稱；不寫時，由程式內建的小模型回答。")               \
     X(HELP_MORE, "twllm COMMAND --help explains one command, with examples.",                      \
       "twllm 指令 --help 會說明該指令並附範例。")                                                  \
     X(PROGRAM_SUMMARY, "twllm runs the Llama-3-Taiwan model family on this computer.",             \
