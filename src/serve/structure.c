@@ -114,9 +114,12 @@ static status compile(struct job *job, enum structure_kind kind, struct str sour
         return grammar_compile_regex(out, source, options, err);
     case STRUCTURE_CHOICE:
         return compile_choice(job, source, options, out, err);
-    default:
-        return error_set(err, STATUS_UNSUPPORTED, "not supported yet");
+    case STRUCTURE_EBNF:
+        return grammar_compile_ebnf(out, source, (struct str){NULL, 0}, options, err);
+    case STRUCTURE_TAG:
+        return grammar_compile_structural_tag(out, source, options, err);
     }
+    return error_set(err, STATUS_INTERNAL, "no such kind of grammar");
 }
 
 status structure_compile(struct job *job, enum structure_kind kind, struct str source,

@@ -134,6 +134,10 @@ def test_other_forms(server):
     answer = chat(server, response_format={"type": "json_object"}, max_tokens=400, temperature=0.2, seed=3)
     if answer.finish_reason == "stop":
         assert isinstance(json.loads(answer.message.content), dict)
+    assert chat(server, guided_grammar='root ::= "甲" [0-9] [0-9]').message.content[0] == "甲"
+    tag = {"type": "structural_tag", "structures": [{"begin": "<a>", "schema": {"type": "integer"}, "end": "</a>"}],
+           "triggers": ["<a>"]}
+    assert chat(server, response_format=tag, max_tokens=8).message.content is not None
     several = server.call(CHAT, {"messages": QUESTION, "n": 4, "temperature": 1.5, "guided_regex": "[0-9]{4}"})[1]
     assert all(c["message"]["content"].isdigit() and len(c["message"]["content"]) == 4 for c in several["choices"])
 
@@ -146,6 +150,7 @@ def test_other_forms(server):
     ({"guided_json": "{"}, "guided_json"),
     ({"guided_regex": "(?=a)"}, "guided_regex"),
     ({"guided_regex": "("}, "guided_regex"),
+    ({"guided_grammar": "root ::= nothing"}, "guided_grammar"),
     ({"guided_choice": []}, "guided_choice"),
     ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),
     ({"structured_outputs": {"colour": "red"}}, "structured_outputs"),
