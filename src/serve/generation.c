@@ -415,6 +415,7 @@ void generation_deinit(struct generation *g)
     if (!g) return;
     for (int32_t i = 0; g->choices && i < g->n_choices; i++) {
         strbuf_deinit(&g->choices[i].text);
+        strbuf_deinit(&g->choices[i].all);
         token_list_deinit(&g->choices[i].tokens);
         if (g->choices[i].parser) tool_parser_deinit(g->choices[i].parser);
         free(g->choices[i].logprobs);

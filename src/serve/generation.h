@@ -28,7 +28,8 @@ struct choice {
     struct str stop_string;
     uint64_t seed;
     bool has_begun, is_closed; /* the writer's: its first and its last event were written */
-    void *state;               /* the writer's */
+    struct strbuf all; /* the writer's: text it shows again at the end; freed with the job */
+    void *state;       /* the writer's */
 };
 
 struct generation;

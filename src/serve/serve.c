@@ -12,8 +12,9 @@
 enum { JOB_BYTES = 192 << 20, BODY_DEPTH = 64, BODY_VALUES = 4 << 20 };
 
 const struct endpoint *const all_endpoints[] = {
-    openai_chat_endpoints, openai_endpoints, tokenize_endpoints, info_endpoints,
-    anthropic_endpoints,   ollama_endpoints, tgi_endpoints,      NULL};
+    openai_chat_endpoints, openai_endpoints, responses_endpoints,
+    tokenize_endpoints,    info_endpoints,   anthropic_endpoints,
+    ollama_endpoints,      tgi_endpoints,    NULL};
 
 /* ---- a job's way ------------------------------------------------------------------------------------------ */
 

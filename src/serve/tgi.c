@@ -73,7 +73,6 @@ static const struct field *const tables[] = {generate_fields, NULL}, *const para
 
 struct progress {
     struct detokenizer detokenizer;
-    struct strbuf text; /* all of it: the last event repeats it; freed at the end */
     int64_t n_tokens;
 };
 
@@ -193,7 +192,7 @@ static void send_token(struct generation *g, struct choice *choice, struct progr
         write_top(&o, g, row);
     }
     if (is_last) {
-        write_full_text(&o, g, strbuf_view(&progress->text));
+        write_full_text(&o, g, strbuf_view(&choice->all));
         begin_details(&o, g, choice);
         out_close(&o, '}');
     } else {
@@ -209,12 +208,10 @@ static void delta(struct generation *g, struct choice *choice)
 {
     struct progress *progress = (struct progress *)choice->state;
     if (!progress) progress = choice->state = ARENA_NEW(&g->job->arena, struct progress);
-    if (!progress || strbuf_append(&progress->text, strbuf_view(&choice->text)) != STATUS_OK)
-        return;
+    if (!progress || strbuf_append(&choice->all, strbuf_view(&choice->text)) != STATUS_OK) return;
     for (size_t i = 0; i < choice->tokens.count; i++)
         send_token(g, choice, progress, i,
                    choice->finish != FINISH_NONE && i + 1 == choice->tokens.count);
-    if (choice->finish != FINISH_NONE) strbuf_deinit(&progress->text);
 }
 
 static void end(struct generation *g) { (void)g; }

@@ -97,6 +97,28 @@ def test_openai_tools(client):
         assert json.loads(final.function.arguments)["城市"] in ("臺北", "高雄")
 
 
+def test_openai_responses(client):
+    request = {"model": MODEL, "input": "台灣的首都是哪裡?", "max_output_tokens": 20, "extra_body": {"seed": 3}}
+    whole = client.responses.create(**request)
+    assert whole.output_text and whole.status in ("completed", "incomplete") and whole.store is False
+    with client.responses.stream(**request) as stream:
+        final = [event for event in stream][-1].response
+    assert final.output_text == whole.output_text
+    assert final.usage.output_tokens == whole.usage.output_tokens
+    tools = [{"type": "function", "name": "查詢天氣", "parameters": TOOL, "strict": True}]
+    called = client.responses.create(model=MODEL, input="臺北?", tools=tools, tool_choice="required")
+    [call] = called.output
+    assert call.type == "function_call" and json.loads(call.arguments)["城市"] in ("臺北", "高雄")
+    with client.responses.stream(model=MODEL, input="臺北?", tools=tools, tool_choice="required") as stream:
+        final = [event for event in stream][-1].response
+    assert json.loads(final.output[0].arguments)["城市"] in ("臺北", "高雄")
+    more = [{"role": "user", "content": "臺北?"}, call.model_dump(exclude_none=True, exclude={"id", "status"}),
+            {"type": "function_call_output", "call_id": call.call_id, "output": "晴"}]
+    assert client.responses.create(model=MODEL, input=more, tools=tools, max_output_tokens=5).status
+    with pytest.raises(openai.BadRequestError):
+        client.responses.create(model=MODEL, input="x", previous_response_id="resp_1")
+
+
 def test_two_hundred_streams_with_cancels(server):
     """Every stream that is read to its end is the one that its seed gives; those that leave free their place."""
 
