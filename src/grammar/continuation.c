@@ -95,7 +95,8 @@ static uint32_t intern(struct grammar_matcher *m, uint32_t links, bool bottom)
 
 status continuations_init(struct grammar_matcher *m)
 {
-    if (!grow_buckets(m)) return m->failure;
+    /* The arrays are there from the beginning, so that offsets into them are never of nothing. */
+    if (!grow_buckets(m) || !RESERVE(m, m->links, m->link_capacity, 16)) return m->failure;
     intern(m, 0, true);
     return m->failure;
 }
@@ -357,6 +358,7 @@ bool threads_add(struct grammar_matcher *m, struct thread_list *list, uint32_t f
     if (!continuation_expand(m, thread.rest)) return false;
     struct continuation c = m->continuations[thread.rest];
     *complete |= c.complete;
+    if (c.n_threads == 0) return true;
     if (list->n == from) {
         if (!thread_list_reserve(m, list, (uint64_t)list->n + c.n_threads)) return false;
         memcpy(list->items + list->n, m->expanded.items + c.threads,
