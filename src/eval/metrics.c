@@ -4,7 +4,7 @@
 
 struct eval_score eval_score_of(const struct eval_tally *t)
 {
-    struct eval_score score = {NAN, NAN, t->n, t->n_correct};
+    struct eval_score score = {(double)NAN, (double)NAN, t->n, t->n_correct};
     if (t->n == 0) return score;
     double n = (double)t->n, mean = (double)t->n_correct / n;
     score.value = mean;
@@ -14,7 +14,7 @@ struct eval_score eval_score_of(const struct eval_tally *t)
 
 struct eval_score eval_micro(const struct eval_tally *tallies, size_t count)
 {
-    struct eval_score all = {NAN, NAN, 0, 0};
+    struct eval_score all = {(double)NAN, (double)NAN, 0, 0};
     double squares = 0, n_used = 0;
     for (size_t i = 0; i < count; i++) {
         struct eval_score one = eval_score_of(&tallies[i]);
@@ -101,7 +101,7 @@ static double binomial_tail(int64_t k, int64_t n)
 struct eval_paired eval_compare(const unsigned char *first, const unsigned char *second,
                                 size_t count)
 {
-    struct eval_paired r = {.n = (int64_t)count, .standard_error = NAN, .p_value = 1};
+    struct eval_paired r = {.n = (int64_t)count, .standard_error = (double)NAN, .p_value = 1};
     for (size_t i = 0; i < count; i++) {
         r.only_first += first[i] && !second[i];
         r.only_second += second[i] && !first[i];

@@ -59,8 +59,11 @@ static int compare_scores(const void *a, const void *b)
 struct mt_bench_statistics mt_bench_statistics(const struct mt_bench_score *scores, size_t count,
                                                int category, int turn, bool unparsable)
 {
-    struct mt_bench_statistics s = {
-        .mean = NAN, .maximum = NAN, .minimum = NAN, .median = NAN, .deviation = NAN};
+    struct mt_bench_statistics s = {.mean = (double)NAN,
+                                    .maximum = (double)NAN,
+                                    .minimum = (double)NAN,
+                                    .median = (double)NAN,
+                                    .deviation = (double)NAN};
     double *values = malloc((count + 1) * sizeof *values), sum = 0, squares = 0;
     size_t n = 0;
     for (size_t i = 0; values && i < count; i++) {
