@@ -315,7 +315,8 @@ status http_server_run(struct http_server *server, struct error *err)
         free_dead(server);
     }
     while (server->connections) http_connection_close(server->connections);
-    while (has_ready(server)) run_ready(server); /* every exchange is lost now: none is queued again */
+    while (has_ready(server))
+        run_ready(server); /* every exchange is lost now: none is queued again */
     free_dead(server);
     set_running(server, false);
     return result;
