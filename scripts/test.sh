@@ -4,6 +4,7 @@
 #   PARTS="unit python"   only these parts (their builds are made as needed); all of them by default:
 #     unit     unit tests and house rules, gcc, optimised
 #     python   oracle, interop and command-line tests
+#     serve    the server's tests, one at a time: they look at the clock
 #     format   clang-format has nothing to change
 #     tidy     clang-tidy has nothing to say
 #     asan     the unit tests again, clang, under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -15,7 +16,7 @@
 #   TWLLM_VENV            a Python environment to use instead of build/venv
 set -euo pipefail
 cd "$(dirname "$0")/.."
-parts=${PARTS:-unit python format tidy asan fuzz tsan arm64 web demo}
+parts=${PARTS:-unit python serve format tidy asan fuzz tsan arm64 web demo}
 fuzz_seconds=${FUZZ_SECONDS:-10}
 jobs=$(nproc)
 logs=$PWD/build/test
@@ -76,15 +77,15 @@ ctest_in() { # ctest_in FOLDER NAME [ARGUMENTS]
         --test-output-size-passed 1000000 --test-output-size-failed 1000000 "$@")
 }
 run_unit() { ctest_in build unit; }
-run_python() {
-    local result=0
-    TWLLM_BUILD=$PWD/build timeout 1800 "$python" -m pytest -q --durations=15 --junitxml="$logs/python.xml" tests || result=$?
-    if [ $result -eq 5 ]; then
-        echo "no Python test was collected"
-        result=0
-    fi
+run_pytest() { # run_pytest NAME ARGUMENTS
+    local name=$1 result=0
+    shift
+    TWLLM_BUILD=$PWD/build timeout 1800 "$python" -m pytest -q --durations=15 --junitxml="$logs/$name.xml" "$@" || result=$?
+    if [ $result -eq 5 ]; then result=0; fi # no test there
     return $result
 }
+run_python() { run_pytest python -n "$jobs" --dist worksteal --ignore=tests/serve tests; }
+run_serve() { run_pytest serve tests/serve; }
 run_asan() { build_preset fuzz build-fuzz && ctest_in build-fuzz asan -E '^(house_check|headers_alone)$'; }
 run_fuzz() { build_preset fuzz build-fuzz && "${still[@]}" scripts/fuzz.sh build-fuzz "$fuzz_seconds"; }
 run_tsan() { build_preset tsan build-tsan && ctest_in build-tsan tsan -R 'base|thread|engine|scheduler|sequence|kv_|prefix|llama|forward|op_linear'; }
@@ -102,7 +103,7 @@ run_demo() { python3 scripts/check_demo.py; }
 scripts/ensure-packages.sh test
 mkdir -p "$logs"
 python=python3
-if wants python; then
+if wants python || wants serve; then
     python=$(scripts/ensure-python.sh)
     export TWLLM_CHAT_TEMPLATES=${TWLLM_CHAT_TEMPLATES:-$(scripts/ensure-templates.sh "$python")}
 fi
@@ -113,6 +114,7 @@ if wants unit; then part unit junit run_unit; fi
 if wants demo; then part demo line run_demo; fi
 if wants format; then part format one scripts/check-format.sh; fi
 if wants python; then part python junit run_python; fi
+if wants serve && [ -d tests/serve ]; then part serve junit run_serve; fi
 if wants asan; then part asan junit run_asan; fi
 if wants fuzz; then part fuzz line run_fuzz; fi
 if wants tidy; then part tidy one scripts/check-tidy.sh build-fuzz; fi

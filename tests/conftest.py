@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("TWLLM_BUILD") or ROOT / "build").resolve()
 SHARED = pathlib.Path(os.environ.get("TWLLM_SHARED") or ROOT.parent / "shared").resolve()
 
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing is fetched: models are made by the tests
 os.environ["TRANSFORMERS_OFFLINE"] = "1"

@@ -360,12 +360,14 @@ static status make_serve(struct command_serve *c, struct error *err)
 {
     const struct serve_settings *s = &c->settings;
     const struct twllm_engine_options *engine = &c->session.plan.options;
+    TRY(read_chat_template(c, err));
     struct serve_options options = {
         .model = c->session.model,
         .engine = c->session.engine,
         .served_model_names = s->served_names.items,
         .n_served_model_names = s->served_names.n,
         .chat_template = strbuf_view(&c->chat_template),
+        .default_system_message = s->default_system_message,
         .vllm_defaults = s->generation_config && !strcmp(s->generation_config, "vllm"),
         .any_model = s->any_model,
         .max_unfinished = s->max_queued,
@@ -382,7 +384,6 @@ static status make_serve(struct command_serve *c, struct error *err)
         .cache_dtype = engine->kv_cache_dtype,
         .prefix_caching = !engine->disable_prefix_caching,
     };
-    TRY(read_chat_template(c, err));
     TRY(metrics_create(&c->metrics, &metrics, err));
     options.user = c->metrics;
     TRY(serve_create(&c->serve, &options, err));

@@ -79,5 +79,7 @@ def test_commands_of_the_readme_work(workplace, root, page):
     lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines() if line.startswith("build/twllm")]
     assert len(lines) >= 3
     for line in lines:
+        if line.startswith("build/twllm serve"):
+            continue  # stays until it is told to stop: tests/serve
         done = workplace(line.replace(" 8192", " 1024"), "zh_TW.UTF-8" if "zh" in page else "C.UTF-8")
         assert done.returncode == 0, (line, done.stderr.decode())

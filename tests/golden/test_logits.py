@@ -55,7 +55,7 @@ def test_logits_equal_transformers(probe, golden, isa, record_property):
         sequences = [s for s in golden.sequences if len(s) <= longest]
     ours = split(run_logits(probe, golden.folder, sequences, isa=isa), golden, sequences)
     worst = max(error_of(a, b[: len(a)]) for a, b in zip(ours, golden.logits))
-    record_property("worst", worst)
+    record_property("worst", float(worst))
     print(f"worst difference {worst:.1e} of the spread")
     assert worst <= (bf16_error(golden) if isa == "avx512bf16" else TOLERANCE)
 

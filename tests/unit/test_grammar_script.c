@@ -105,8 +105,8 @@ TEST(random_tokens_never_write_a_simplified_character)
         static const char *const texts[] = {"\xe5\x9b\xbd",
                                             "\xe5\x9c\x8b",
                                             "\xe5\x9b",
-                                            "\xbd"
-                                            "a",
+                                            ("\xbd"
+                                             "a"),
                                             "a\xe5\x8f\xb0\xe5",
                                             "\x9b\xbd",
                                             "\xe4\xbb\xac\xe4\xbb\xac"};
