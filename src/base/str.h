@@ -55,7 +55,8 @@ static inline struct str str_slice(struct str s, size_t from, size_t to)
 {
     if (to > s.size) to = s.size;
     if (from > to) from = to;
-    return (struct str){s.data + from, to - from};
+    return (struct str){from ? s.data + from : s.data,
+                        to - from}; /* of nothing: nothing, NULL or not */
 }
 
 /* Offset of the first occurrence, or -1. */
