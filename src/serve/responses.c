@@ -503,7 +503,7 @@ static status read_text_options(struct job *job)
 static status work(struct job *job)
 {
     struct asked *asked = &job->asked;
-    const struct json *messages, *parallel = json_get(job->body, "parallel_tool_calls");
+    const struct json *messages = NULL, *parallel = json_get(job->body, "parallel_tool_calls");
     struct prompt *prompt = ARENA_NEW(&job->arena, struct prompt);
     if (!prompt) return job_no_memory(job);
     asked->has_parallel_tool_calls = json_is(parallel, JSON_TRUE) || json_is(parallel, JSON_FALSE);
