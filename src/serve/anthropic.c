@@ -260,12 +260,13 @@ static status convert_messages(struct job *job, const struct json **out)
 /* An answer that the request has begun is gone on with. */
 static status make_prompt(struct job *job, struct prompt *prompt)
 {
-    const struct json *messages;
+    const struct json *messages = NULL;
     TRY(job_check_model(job, job->asked.model));
     TRY(tools_read_anthropic(job, job->asked.tools, job->asked.tool_choice));
     TRY(convert_messages(job, &messages));
-    struct str last =
-        messages->n_items ? messages->items[messages->n_items - 1].items[0].text : STR("");
+    struct str last = messages && messages->n_items
+                          ? messages->items[messages->n_items - 1].items[0].text
+                          : STR("");
     if (str_equal_c(last, "assistant")) job->asked.continue_final_message = true;
     return prompt_of_conversation(job, messages, prompt);
 }

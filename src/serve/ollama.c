@@ -381,7 +381,7 @@ static void write_model(struct out *o, const struct serve *serve, const char *na
     struct siphash_digest d = siphash_128(key, serve->fingerprint, strlen(serve->fingerprint));
     for (int i = 0; i < 4; i++)
         snprintf(digest + 16 * i, 17, "%016llx",
-                 (unsigned long long)(d.words[i % 2] + (uint64_t)i / 2));
+                 (unsigned long long)d.words[i % 2] + (unsigned)i / 2);
     gmtime_r(&started, &parts);
     strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%SZ", &parts);
     out_open(o, '{');

@@ -86,7 +86,7 @@ static status content_text(struct normaliser *n, const struct json *content, str
         return bad(n, ".content", "%s: expected a string or an array of parts%s", "");
     size_t size = 0;
     for (uint32_t i = 0; i < content->n_items; i++) {
-        struct str part = {0};
+        struct str part = STR("");
         TRY(part_text(n, &content->items[i], i, &part));
         size += part.size + 1;
     }
@@ -94,7 +94,7 @@ static status content_text(struct normaliser *n, const struct json *content, str
     char *joined = arena_alloc(arena, size + 1), *at = joined;
     if (!joined) return job_no_memory(n->job);
     for (uint32_t i = 0; i < content->n_items; i++) {
-        struct str part = {0};
+        struct str part = STR("");
         TRY(part_text(n, &content->items[i], i, &part));
         if (i) *at++ = '\n';
         memcpy(at, part.data, part.size);
