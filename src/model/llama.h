@@ -87,8 +87,9 @@ struct llama_step {
     const int32_t *kv_lengths;   /* (B) */
     const int32_t *block_tables; /* (B, max_blocks) */
     int64_t max_blocks;
-    int64_t n_logit_rows;      /* R */
-    const int32_t *logit_rows; /* (R): indices into the step's tokens */
+    const struct op_attention_work *attention_work; /* see op.h; NULL on a CPU */
+    int64_t n_logit_rows;                           /* R */
+    const int32_t *logit_rows;                      /* (R): indices into the step's tokens */
 };
 
 /* Buffers of one step, carved from one allocation. */
@@ -96,6 +97,7 @@ struct llama_limits {
     int64_t max_tokens;     /* T of any step */
     int64_t max_logit_rows; /* R of any step */
     int n_threads;
+    bool on_device; /* activations in bf16, no scratch of the processor's */
 };
 /* SIZE_MAX when a limit is out of range or the sum overflows. */
 size_t llama_workspace_bytes(const struct llama_config *, const struct llama_limits *);

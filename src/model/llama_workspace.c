@@ -23,9 +23,10 @@ static void *take(struct carver *carver, int64_t most, int64_t width, size_t ele
     return here;
 }
 
-static struct tensor take_rows(struct carver *carver, int64_t most, int64_t rows, int64_t width)
+static struct tensor take_rows(struct carver *carver, int64_t most, int64_t rows, int64_t width,
+                               enum dtype dtype)
 {
-    return tensor_2d(take(carver, most, width, sizeof(float)), DTYPE_F32, rows, width);
+    return tensor_2d(take(carver, most, width, dtype_size(dtype)), dtype, rows, width);
 }
 
 static int64_t table_size(int64_t n_tokens)
@@ -44,28 +45,30 @@ size_t llama_workspace_carve(struct llama_workspace *w, const struct llama_confi
     struct carver carver = {.base = base};
     int64_t most = limits->max_tokens, most_rows = limits->max_logit_rows;
     if (most < 1 || most > INT32_MAX || most_rows < 0 || most_rows > INT32_MAX) return SIZE_MAX;
+    enum dtype activations = limits->on_device ? DTYPE_BF16 : DTYPE_F32;
     int64_t query_width = c->num_attention_heads * c->head_dim;
     int64_t kv_width = c->num_key_value_heads * c->head_dim;
 
-    w->residual = take_rows(&carver, most, n_tokens, c->hidden_size);
-    w->normed = take_rows(&carver, most, n_tokens, c->hidden_size);
-    w->delta = take_rows(&carver, most, n_tokens, c->hidden_size);
-    w->query = take_rows(&carver, most, n_tokens, query_width);
-    w->key = take_rows(&carver, most, n_tokens, kv_width);
-    w->value = take_rows(&carver, most, n_tokens, kv_width);
-    w->attended = take_rows(&carver, most, n_tokens, query_width);
-    w->gate = take_rows(&carver, most, n_tokens, c->intermediate_size);
-    w->up = take_rows(&carver, most, n_tokens, c->intermediate_size);
-    w->cosines = take_rows(&carver, most, n_tokens, c->head_dim / 2);
-    w->sines = take_rows(&carver, most, n_tokens, c->head_dim / 2);
-    w->last_residual = take_rows(&carver, most_rows, n_rows, c->hidden_size);
-    w->last_delta = take_rows(&carver, most_rows, n_rows, c->hidden_size);
-    w->last_normed = take_rows(&carver, most_rows, n_rows, c->hidden_size);
+    w->residual = take_rows(&carver, most, n_tokens, c->hidden_size, DTYPE_F32);
+    w->normed = take_rows(&carver, most, n_tokens, c->hidden_size, activations);
+    w->delta = take_rows(&carver, most, n_tokens, c->hidden_size, activations);
+    w->query = take_rows(&carver, most, n_tokens, query_width, activations);
+    w->key = take_rows(&carver, most, n_tokens, kv_width, activations);
+    w->value = take_rows(&carver, most, n_tokens, kv_width, activations);
+    w->attended = take_rows(&carver, most, n_tokens, query_width, activations);
+    w->gate = take_rows(&carver, most, n_tokens, c->intermediate_size, activations);
+    w->up = take_rows(&carver, most, n_tokens, c->intermediate_size, activations);
+    w->cosines = take_rows(&carver, most, n_tokens, c->head_dim / 2, DTYPE_F32);
+    w->sines = take_rows(&carver, most, n_tokens, c->head_dim / 2, DTYPE_F32);
+    w->last_residual = take_rows(&carver, most_rows, n_rows, c->hidden_size, DTYPE_F32);
+    w->last_normed = take_rows(&carver, most_rows, n_rows, c->hidden_size, activations);
     w->slot_table_size = table_size(n_tokens);
     w->slot_table = take(&carver, table_size(most), 1, sizeof *w->slot_table);
 
     int64_t width = largest(largest(c->hidden_size, c->intermediate_size), query_width);
-    w->scratch_bytes = op_scratch_bytes(largest(most, most_rows), width, limits->n_threads);
+    w->scratch_bytes = limits->on_device
+                           ? 0
+                           : op_scratch_bytes(largest(most, most_rows), width, limits->n_threads);
     w->scratch = take(&carver, 1, (int64_t)w->scratch_bytes, 1);
     return carver.overflow ? SIZE_MAX : carver.at;
 }

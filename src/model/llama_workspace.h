@@ -7,19 +7,19 @@
 #include "model/llama.h"
 
 struct llama_workspace {
-    struct tensor residual; /* (T, D) */
-    struct tensor normed;   /* (T, D) */
-    struct tensor delta;    /* (T, D): what a block adds to the residual */
-    struct tensor query;    /* (T, H * HD) */
-    struct tensor key;      /* (T, KH * HD) */
-    struct tensor value;    /* (T, KH * HD) */
-    struct tensor attended; /* (T, H * HD) */
-    struct tensor gate, up; /* (T, F) */
-    struct tensor cosines;  /* (T, HD / 2) */
-    struct tensor sines;    /* (T, HD / 2) */
-    struct tensor last_residual, last_delta, last_normed; /* (R, D): rows whose logits are wanted */
-    int32_t *slot_table;     /* open addressing over the step's slots */
-    int64_t slot_table_size; /* a power of two above 2 T */
+    struct tensor residual;                   /* (T, D) */
+    struct tensor normed;                     /* (T, D) */
+    struct tensor delta;                      /* (T, D): what a block adds to the residual */
+    struct tensor query;                      /* (T, H * HD) */
+    struct tensor key;                        /* (T, KH * HD) */
+    struct tensor value;                      /* (T, KH * HD) */
+    struct tensor attended;                   /* (T, H * HD) */
+    struct tensor gate, up;                   /* (T, F) */
+    struct tensor cosines;                    /* (T, HD / 2) */
+    struct tensor sines;                      /* (T, HD / 2) */
+    struct tensor last_residual, last_normed; /* (R, D): rows whose logits are wanted */
+    int32_t *slot_table;                      /* open addressing over the step's slots */
+    int64_t slot_table_size;                  /* a power of two above 2 T */
     void *scratch;
     size_t scratch_bytes;
 };
@@ -29,5 +29,11 @@ struct llama_workspace {
 size_t llama_workspace_carve(struct llama_workspace *, const struct llama_config *,
                              const struct llama_limits *limits, int64_t n_tokens, int64_t n_rows,
                              void *base);
+
+/* The forward pass itself, after the checks: `w` is carved for the step, cosines and sines are filled. On a GPU
+ * every pointer, those in `step` too, is the device's. */
+status llama_compute(const struct llama_model *, const struct op_context *,
+                     const struct llama_workspace *w, struct llama_kv_cache *,
+                     const struct llama_step *, float *logits, struct error *err);
 
 #endif

@@ -18,6 +18,19 @@ static int64_t extent(const struct tensor *t, int dimension)
 /* T may be 0; an extent read from a tensor is otherwise at least 1. */
 static int64_t any_if_bad(int64_t n) { return n < 1 ? OP_ANY : n; }
 
+/* What activations are made of. */
+static int activations(const struct op_context *context)
+{
+    return context->cuda ? 1 << DTYPE_BF16 : OP_F32;
+}
+
+/* Index arrays of a device were checked by whoever copied them there. */
+static status check_indices(const struct op_context *context, const char *op, const char *argument,
+                            const struct tensor *t, int64_t limit, struct error *err)
+{
+    return context->cuda ? STATUS_OK : op_check_indices(op, argument, t, limit, err);
+}
+
 status op_embedding(const struct op_context *context, const struct op_embedding *op,
                     struct error *err)
 {
@@ -28,35 +41,38 @@ status op_embedding(const struct op_context *context, const struct op_embedding 
     TRY(op_check_tensor(name, "table", &op->table, OP_MATRIX, 2, SHAPE(OP_ANY, OP_ANY), err));
     TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, SHAPE(n_tokens, op->table.shape[1]),
                         err));
-    TRY(op_check_indices(name, "ids", &op->ids, op->table.shape[0], err));
+    TRY(check_indices(context, name, "ids", &op->ids, op->table.shape[0], err));
     TRY(op_check_apart(name, "out", &op->out, "table", &op->table, err));
     if (n_tokens > 0) context->table->embedding(context, op);
+    return STATUS_OK;
+}
+
+static status check_rms_norm(const struct op_context *context, const struct op_rms_norm *op,
+                             struct error *err)
+{
+    const char *const name = "rms_norm";
+    int64_t n_tokens = extent(&op->residual, 0), width = any_if_bad(extent(&op->residual, 1));
+    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
+    TRY(op_check_tensor(name, "residual", &op->residual, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "weight", &op->weight, OP_WEIGHT, 1, SHAPE(width), err));
+    TRY(op_check_tensor(name, "out", &op->out, activations(context), 2, shape, err));
+    TRY(op_check_apart(name, "out", &op->out, "residual", &op->residual, err));
+    if (!(op->epsilon >= 0) || !isfinite(op->epsilon))
+        return error_set(err, STATUS_INVALID, "%s: epsilon is %g, expected a finite number >= 0",
+                         name, (double)op->epsilon);
     return STATUS_OK;
 }
 
 status op_rms_norm(const struct op_context *context, const struct op_rms_norm *op,
                    struct error *err)
 {
-    const char *const name = "rms_norm";
-    int64_t n_tokens = extent(&op->residual, 0), width = any_if_bad(extent(&op->residual, 1));
-    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
-    TRY(op_check_tensor(name, "residual", &op->residual, OP_F32, 2, shape, err));
-    if (tensor_is_present(&op->delta)) {
-        TRY(op_check_tensor(name, "delta", &op->delta, OP_F32, 2, shape, err));
-        TRY(op_check_apart(name, "delta", &op->delta, "residual", &op->residual, err));
-    }
-    TRY(op_check_tensor(name, "weight", &op->weight, OP_WEIGHT, 1, SHAPE(width), err));
-    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, shape, err));
-    TRY(op_check_apart(name, "out", &op->out, "residual", &op->residual, err));
-    if (!(op->epsilon >= 0) || !isfinite(op->epsilon))
-        return error_set(err, STATUS_INVALID, "%s: epsilon is %g, expected a finite number >= 0",
-                         name, (double)op->epsilon);
-    if (n_tokens > 0) context->table->rms_norm(context, op);
+    TRY(check_rms_norm(context, op, err));
+    if (op->out.shape[0] > 0) context->table->rms_norm(context, op);
     return STATUS_OK;
 }
 
-static status check_projection(const struct op_linear *op, int i, int64_t n_tokens, int64_t width,
-                               struct error *err)
+static status check_projection(const struct op_context *context, const struct op_linear *op, int i,
+                               int64_t n_tokens, int64_t width, struct error *err)
 {
     const char *const name = "linear";
     char weight[24], bias[24], out[24];
@@ -67,7 +83,8 @@ static status check_projection(const struct op_linear *op, int i, int64_t n_toke
     int64_t n_rows = op->weights[i].shape[0];
     if (tensor_is_present(&op->biases[i]))
         TRY(op_check_tensor(name, bias, &op->biases[i], OP_WEIGHT, 1, SHAPE(n_rows), err));
-    TRY(op_check_tensor(name, out, &op->outs[i], OP_F32, 2, SHAPE(n_tokens, n_rows), err));
+    int types = activations(context) | OP_F32; /* logits are f32 everywhere */
+    TRY(op_check_tensor(name, out, &op->outs[i], types, 2, SHAPE(n_tokens, n_rows), err));
     TRY(op_check_apart(name, out, &op->outs[i], "x", &op->x, err));
     TRY(op_check_apart(name, out, &op->outs[i], weight, &op->weights[i], err));
     for (int j = 0; j < i; j++) {
@@ -81,6 +98,7 @@ static status check_projection(const struct op_linear *op, int i, int64_t n_toke
 static status check_scratch(const char *name, const struct op_context *context, int64_t n_tokens,
                             int64_t width, struct error *err)
 {
+    if (context->cuda) return STATUS_OK; /* its own: op/cuda/op_cuda.h */
     size_t need = op_scratch_bytes(n_tokens, width, thread_pool_size(context->threads));
     if (!context->scratch || context->scratch_bytes < need)
         return error_set(err, STATUS_INVALID, "%s: scratch is %zu bytes, expected %zu", name,
@@ -92,19 +110,27 @@ static status check_scratch(const char *name, const struct op_context *context, 
     return STATUS_OK;
 }
 
-status op_linear(const struct op_context *context, const struct op_linear *op, struct error *err)
+static status check_linear(const struct op_context *context, const struct op_linear *op,
+                           struct error *err)
 {
     const char *const name = "linear";
     if (op->n_projections < 1 || op->n_projections > OP_LINEAR_MAX)
         return error_set(err, STATUS_INVALID, "%s: n_projections is %d, expected 1 to %d", name,
                          op->n_projections, OP_LINEAR_MAX);
     int64_t n_tokens = extent(&op->x, 0);
-    TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2,
+    TRY(op_check_tensor(name, "x", &op->x, activations(context), 2,
                         SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, OP_ANY), err));
     int64_t width = op->x.shape[1];
-    for (int i = 0; i < op->n_projections; i++) TRY(check_projection(op, i, n_tokens, width, err));
+    for (int i = 0; i < op->n_projections; i++)
+        TRY(check_projection(context, op, i, n_tokens, width, err));
     TRY(check_scratch(name, context, n_tokens, width, err));
-    if (n_tokens > 0) context->table->linear(context, op);
+    return STATUS_OK;
+}
+
+status op_linear(const struct op_context *context, const struct op_linear *op, struct error *err)
+{
+    TRY(check_linear(context, op, err));
+    if (op->x.shape[0] > 0) context->table->linear(context, op);
     return STATUS_OK;
 }
 
@@ -115,17 +141,21 @@ static status check_head_width(const char *name, int64_t width, int64_t multiple
                      name, width, multiple == 2 ? "an even number of " : "", OP_HEAD_MAX);
 }
 
-status op_rope_kv(const struct op_context *context, const struct op_rope_kv *op, struct error *err)
+static status check_rope_kv(const struct op_context *context, const struct op_rope_kv *op,
+                            struct error *err)
 {
     const char *const name = "rope_kv";
     int64_t n_tokens = extent(&op->q, 0);
     if (n_tokens < 0) n_tokens = OP_ANY;
-    TRY(op_check_tensor(name, "q", &op->q, OP_F32, 3, SHAPE(n_tokens, OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "q", &op->q, activations(context), 3, SHAPE(n_tokens, OP_ANY, OP_ANY),
+                        err));
     int64_t width = op->q.shape[2];
     TRY(check_head_width(name, width, 2, err));
-    TRY(op_check_tensor(name, "k", &op->k, OP_F32, 3, SHAPE(n_tokens, OP_ANY, width), err));
+    TRY(op_check_tensor(name, "k", &op->k, activations(context), 3, SHAPE(n_tokens, OP_ANY, width),
+                        err));
     int64_t n_kv_heads = op->k.shape[1];
-    TRY(op_check_tensor(name, "v", &op->v, OP_F32, 3, SHAPE(n_tokens, n_kv_heads, width), err));
+    TRY(op_check_tensor(name, "v", &op->v, activations(context), 3,
+                        SHAPE(n_tokens, n_kv_heads, width), err));
     TRY(op_check_tensor(name, "cos", &op->cos, OP_F32, 2, SHAPE(n_tokens, width / 2), err));
     TRY(op_check_tensor(name, "sin", &op->sin, OP_F32, 2, SHAPE(n_tokens, width / 2), err));
     TRY(op_check_tensor(name, "k_cache", &op->k_cache, OP_WEIGHT, 4,
@@ -137,8 +167,14 @@ status op_rope_kv(const struct op_context *context, const struct op_rope_kv *op,
     TRY(op_check_apart(name, "q", &op->q, "k", &op->k, err));
     TRY(op_check_apart(name, "q", &op->q, "v", &op->v, err));
     TRY(op_check_tensor(name, "slots", &op->slots, OP_I32, 1, SHAPE(n_tokens), err));
-    TRY(op_check_indices(name, "slots", &op->slots, n_blocks * block_tokens, err));
-    if (n_tokens > 0) context->table->rope_kv(context, op);
+    TRY(check_indices(context, name, "slots", &op->slots, n_blocks * block_tokens, err));
+    return STATUS_OK;
+}
+
+status op_rope_kv(const struct op_context *context, const struct op_rope_kv *op, struct error *err)
+{
+    TRY(check_rope_kv(context, op, err));
+    if (op->q.shape[0] > 0) context->table->rope_kv(context, op);
     return STATUS_OK;
 }
 
@@ -187,10 +223,12 @@ status op_attention(const struct op_context *context, const struct op_attention 
     const char *const name = "attention";
     int64_t n_tokens = extent(&op->q, 0);
     if (n_tokens < 0) n_tokens = OP_ANY;
-    TRY(op_check_tensor(name, "q", &op->q, OP_F32, 3, SHAPE(n_tokens, OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "q", &op->q, activations(context), 3, SHAPE(n_tokens, OP_ANY, OP_ANY),
+                        err));
     int64_t n_heads = op->q.shape[1], width = op->q.shape[2];
     TRY(check_head_width(name, width, 1, err));
-    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 3, SHAPE(n_tokens, n_heads, width), err));
+    TRY(op_check_tensor(name, "out", &op->out, activations(context), 3,
+                        SHAPE(n_tokens, n_heads, width), err));
     TRY(op_check_apart(name, "out", &op->out, "q", &op->q, err));
     TRY(op_check_tensor(name, "k_cache", &op->k_cache, OP_WEIGHT, 4,
                         SHAPE(OP_ANY, OP_ANY, OP_ANY, width), err));
@@ -206,7 +244,7 @@ status op_attention(const struct op_context *context, const struct op_attention 
                         err));
     TRY(op_check_tensor(name, "block_tables", &op->block_tables, OP_I32, 2,
                         SHAPE(n_sequences, OP_ANY), err));
-    TRY(check_sequences(op, n_tokens, err));
+    if (!context->cuda) TRY(check_sequences(op, n_tokens, err));
     if (!isfinite(op->scale))
         return error_set(err, STATUS_INVALID, "%s: scale is %g, expected a finite number", name,
                          (double)op->scale);
@@ -215,20 +253,39 @@ status op_attention(const struct op_context *context, const struct op_attention 
     return STATUS_OK;
 }
 
-status op_silu_mul(const struct op_context *context, const struct op_silu_mul *op,
-                   struct error *err)
+static status check_silu_mul(const struct op_context *context, const struct op_silu_mul *op,
+                             struct error *err)
 {
     const char *const name = "silu_mul";
     int64_t n_tokens = extent(&op->gate, 0), width = any_if_bad(extent(&op->gate, 1));
     const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
-    TRY(op_check_tensor(name, "gate", &op->gate, OP_F32, 2, shape, err));
-    TRY(op_check_tensor(name, "up", &op->up, OP_F32, 2, shape, err));
-    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "gate", &op->gate, activations(context), 2, shape, err));
+    TRY(op_check_tensor(name, "up", &op->up, activations(context), 2, shape, err));
+    TRY(op_check_tensor(name, "out", &op->out, activations(context), 2, shape, err));
     if (op->out.data != op->gate.data)
         TRY(op_check_apart(name, "out", &op->out, "gate (partly)", &op->gate, err));
     if (op->out.data != op->up.data)
         TRY(op_check_apart(name, "out", &op->out, "up (partly)", &op->up, err));
-    if (n_tokens > 0) context->table->silu_mul(context, op);
+    return STATUS_OK;
+}
+
+status op_silu_mul(const struct op_context *context, const struct op_silu_mul *op,
+                   struct error *err)
+{
+    TRY(check_silu_mul(context, op, err));
+    if (op->out.shape[0] > 0) context->table->silu_mul(context, op);
+    return STATUS_OK;
+}
+
+status op_add(const struct op_context *context, const struct op_add *op, struct error *err)
+{
+    const char *const name = "add";
+    int64_t n_tokens = extent(&op->residual, 0), width = any_if_bad(extent(&op->residual, 1));
+    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
+    TRY(op_check_tensor(name, "residual", &op->residual, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "delta", &op->delta, OP_F32, 2, shape, err));
+    TRY(op_check_apart(name, "delta", &op->delta, "residual", &op->residual, err));
+    if (n_tokens > 0) context->table->add(context, op);
     return STATUS_OK;
 }
 
@@ -242,8 +299,55 @@ status op_gather_rows(const struct op_context *context, const struct op_gather_r
     if (n_rows == 0) return STATUS_OK;
     TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2, SHAPE(OP_ANY, OP_ANY), err));
     TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, SHAPE(n_rows, op->x.shape[1]), err));
-    TRY(op_check_indices(name, "rows", &op->rows, op->x.shape[0], err));
+    TRY(check_indices(context, name, "rows", &op->rows, op->x.shape[0], err));
     TRY(op_check_apart(name, "out", &op->out, "x", &op->x, err));
     context->table->gather_rows(context, op);
     return STATUS_OK;
+}
+
+/* ---- parts of a layer: checked as what they are made of ---------------------------------------- */
+
+status op_attention_input(const struct op_context *context, const struct op_attention_input *op,
+                          struct error *err)
+{
+    if (context->table->attention_input) {
+        TRY(check_rms_norm(context, &op->norm, err));
+        TRY(check_linear(context, &op->project, err));
+        TRY(check_rope_kv(context, &op->rotate, err));
+        if (op->norm.out.shape[0] > 0) context->table->attention_input(context, op);
+        return STATUS_OK;
+    }
+    TRY(op_rms_norm(context, &op->norm, err));
+    TRY(op_linear(context, &op->project, err));
+    return op_rope_kv(context, &op->rotate, err);
+}
+
+status op_feed_forward_input(const struct op_context *context,
+                             const struct op_feed_forward_input *op, struct error *err)
+{
+    if (context->table->feed_forward_input) {
+        TRY(check_rms_norm(context, &op->norm, err));
+        TRY(check_linear(context, &op->project, err));
+        TRY(check_silu_mul(context, &op->activate, err));
+        if (op->norm.out.shape[0] > 0) context->table->feed_forward_input(context, op);
+        return STATUS_OK;
+    }
+    TRY(op_rms_norm(context, &op->norm, err));
+    TRY(op_linear(context, &op->project, err));
+    return op_silu_mul(context, &op->activate, err);
+}
+
+status op_linear_add(const struct op_context *context, const struct op_linear_add *op,
+                     struct error *err)
+{
+    const struct tensor *out = &op->linear.outs[0];
+    if (context->table->linear_add) {
+        TRY(check_linear(context, &op->linear, err));
+        TRY(op_check_tensor("linear_add", "residual", &op->residual, OP_F32, 2, out->shape, err));
+        if (out->shape[0] > 0) context->table->linear_add(context, op);
+        return STATUS_OK;
+    }
+    TRY(op_linear(context, &op->linear, err));
+    const struct op_add add = {op->residual, *out};
+    return op_add(context, &add, err);
 }

@@ -15,6 +15,10 @@
  * contiguous unless said otherwise, and data is aligned to its element. T may be 0 (nothing
  * happens); every other extent is at least 1. Nothing here allocates; scratch comes from struct
  * op_context.
+ *
+ * On a GPU (context->cuda) all data is the device's, work is queued on its stream and a call returns
+ * before it is done, and activations are bf16 where "f32" stands below, except residual, cos, sin and the
+ * rows of logits. What stands in index arrays is not checked there: whoever copied them to the device did.
  */
 #ifndef OP_OP_H
 #define OP_OP_H
@@ -28,12 +32,14 @@
 #include "tensor/tensor.h"
 
 struct op_table;
+struct op_cuda;
 
 struct op_context {
     const struct op_table *table;
     struct thread_pool *threads; /* NULL = the calling thread alone */
     void *scratch;               /* 64-byte aligned; at least op_scratch_bytes() */
     size_t scratch_bytes;
+    struct op_cuda *cuda; /* NULL, or what the table's bodies run on: op/cuda/op_cuda.h */
 };
 
 /* out[t,:] = table[ids[t],:]
@@ -42,12 +48,12 @@ struct op_embedding {
     struct tensor out, table, ids;
 };
 
-/* residual += delta, then out[t,:] = weight * residual[t,:] / sqrt(mean(residual[t,:]^2) + epsilon)
- *   residual (T, D) f32 in/out; delta (T, D) f32 or absent; weight (D) f32|f16|bf16;
- *   out (T, D) f32, does not alias residual. Sum of squares in f32 or better.
+/* out[t,:] = weight * residual[t,:] / sqrt(mean(residual[t,:]^2) + epsilon)
+ *   residual (T, D) f32; weight (D) f32|f16|bf16; out (T, D) f32, does not alias residual. Sum of squares in f32
+ *   or better.
  * Zhang & Sennrich 2019, arXiv:1910.07467. */
 struct op_rms_norm {
-    struct tensor out, residual, delta, weight;
+    struct tensor out, residual, weight;
     float epsilon;
 };
 
@@ -94,8 +100,10 @@ struct op_rope_kv {
  *   out = softmax(scale * q k^T) v, online softmax in order of position over pieces that depend on
  *   position and block_tokens alone (Milakov & Gimelshein 2018, arXiv:1805.02867; Kwon et al.
  *   2023, arXiv:2309.06180), so that chunked prefill, decode and any batch give the same bits. */
+struct op_attention_work;
 struct op_attention {
     struct tensor out, q, k_cache, v_cache, block_tables, query_start, kv_lengths;
+    const struct op_attention_work *work; /* how a GPU divides it: op/cuda/op_cuda.h; else NULL */
     float scale;
 };
 
@@ -105,9 +113,33 @@ struct op_silu_mul {
     struct tensor out, gate, up;
 };
 
+/* residual += delta;  both (T, D) f32, apart */
+struct op_add {
+    struct tensor residual, delta;
+};
+
 /* out[r,:] = x[rows[r],:];  out (R, D) f32; x (T, D) f32; rows (R) i32 in [0, T) (checked) */
 struct op_gather_rows {
     struct tensor out, x, rows;
+};
+
+/* The parts of a layer, each of several operations in turn, for bodies that do them in one go. What the
+ * tensors between them hold afterwards (norm.out, k, v, gate, up, linear.outs) is not specified. Where the
+ * table has no body of its own (NULL) the operations are called one after the other. */
+struct op_attention_input { /* project.x is norm.out; rotate's q, k, v are project.outs */
+    struct op_rms_norm norm;
+    struct op_linear project;
+    struct op_rope_kv rotate;
+};
+struct op_feed_forward_input { /* project.x is norm.out; activate's gate and up are project.outs */
+    struct op_rms_norm norm;
+    struct op_linear project;
+    struct op_silu_mul activate;
+};
+/* residual += x @ weight^T + bias;  linear has one projection; residual (T, N) f32, apart from the others */
+struct op_linear_add {
+    struct op_linear linear;
+    struct tensor residual;
 };
 
 struct op_table {
@@ -118,7 +150,11 @@ struct op_table {
     void (*rope_kv)(const struct op_context *, const struct op_rope_kv *);
     void (*attention)(const struct op_context *, const struct op_attention *);
     void (*silu_mul)(const struct op_context *, const struct op_silu_mul *);
+    void (*add)(const struct op_context *, const struct op_add *);
     void (*gather_rows)(const struct op_context *, const struct op_gather_rows *);
+    void (*attention_input)(const struct op_context *, const struct op_attention_input *);
+    void (*feed_forward_input)(const struct op_context *, const struct op_feed_forward_input *);
+    void (*linear_add)(const struct op_context *, const struct op_linear_add *);
 };
 
 /* Fills the table for this machine. `isa` names a set: "ref", "avx2", "avx512", "avx512bf16",
@@ -139,6 +175,12 @@ status op_linear(const struct op_context *, const struct op_linear *, struct err
 status op_rope_kv(const struct op_context *, const struct op_rope_kv *, struct error *);
 status op_attention(const struct op_context *, const struct op_attention *, struct error *);
 status op_silu_mul(const struct op_context *, const struct op_silu_mul *, struct error *);
+status op_add(const struct op_context *, const struct op_add *, struct error *);
 status op_gather_rows(const struct op_context *, const struct op_gather_rows *, struct error *);
+status op_attention_input(const struct op_context *, const struct op_attention_input *,
+                          struct error *);
+status op_feed_forward_input(const struct op_context *, const struct op_feed_forward_input *,
+                             struct error *);
+status op_linear_add(const struct op_context *, const struct op_linear_add *, struct error *);
 
 #endif

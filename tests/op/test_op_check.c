@@ -148,7 +148,6 @@ TEST(rms_norm_and_silu_refusals)
     const struct op_rms_norm good = {
         .out = tensor_2d(f.floats[0], DTYPE_F32, 3, 8),
         .residual = tensor_2d(f.floats[1], DTYPE_F32, 3, 8),
-        .delta = tensor_2d(f.floats[2], DTYPE_F32, 3, 8),
         .weight = tensor_1d(f.narrow[0], DTYPE_BF16, 8),
         .epsilon = 1e-5f,
     };
@@ -156,9 +155,6 @@ TEST(rms_norm_and_silu_refusals)
     CHECK_OK(op_rms_norm(c, &op, &err), err);
     op.epsilon = NAN;
     REFUSED(op_rms_norm(c, &op, &err_), "rms_norm: epsilon is nan");
-    op = good;
-    op.delta.shape[0] = 2;
-    REFUSED(op_rms_norm(c, &op, &err_), "delta is F32 (2, 8), expected F32 (3, 8)");
     op = good;
     op.out.data = (float *)op.residual.data + 8;
     REFUSED(op_rms_norm(c, &op, &err_), "out shares memory with residual");
@@ -168,10 +164,16 @@ TEST(rms_norm_and_silu_refusals)
     op = good;
     op.residual.shape[1] = 0;
     REFUSED(op_rms_norm(c, &op, &err_), "residual is F32 (3, 0), expected F32 (3, any)");
-    struct op_silu_mul silu = {.out = good.out, .gate = good.residual, .up = good.delta};
+    struct op_silu_mul silu = {
+        .out = good.out, .gate = good.residual, .up = tensor_2d(f.floats[2], DTYPE_F32, 3, 8)};
     CHECK_OK(op_silu_mul(c, &silu, &err), err);
     silu.out.data = (float *)silu.gate.data + 1;
     REFUSED(op_silu_mul(c, &silu, &err_), "silu_mul: out shares memory with gate (partly)");
+    struct op_add add = {.residual = good.residual,
+                         .delta = tensor_2d(f.floats[2], DTYPE_F32, 2, 8)};
+    REFUSED(op_add(c, &add, &err_), "delta is F32 (2, 8), expected F32 (3, 8)");
+    add.delta = add.residual;
+    REFUSED(op_add(c, &add, &err_), "add: delta shares memory with residual");
     rig_deinit(&f.rig);
 }
 

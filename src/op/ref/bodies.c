@@ -11,6 +11,7 @@ void op_bodies_ref(struct op_table *table)
         .rope_kv = op_rope_kv_ref,
         .attention = op_attention_ref,
         .silu_mul = op_silu_mul_ref,
+        .add = op_add_ref,
         .gather_rows = op_gather_rows_ref,
     };
 }

@@ -14,6 +14,7 @@ void op_linear_ref(const struct op_context *, const struct op_linear *);
 void op_rope_kv_ref(const struct op_context *, const struct op_rope_kv *);
 void op_attention_ref(const struct op_context *, const struct op_attention *);
 void op_silu_mul_ref(const struct op_context *, const struct op_silu_mul *);
+void op_add_ref(const struct op_context *, const struct op_add *);
 void op_gather_rows_ref(const struct op_context *, const struct op_gather_rows *);
 
 /* Element `index` of contiguous f32|f16|bf16 data. */

@@ -7,12 +7,8 @@ void op_rms_norm_ref(const struct op_context *context, const struct op_rms_norm 
     (void)context;
     int64_t n_tokens = op->out.shape[0], width = op->out.shape[1];
     for (int64_t t = 0; t < n_tokens; t++) {
-        float *residual = (float *)op->residual.data + t * width;
+        const float *residual = (const float *)op->residual.data + t * width;
         float *out = (float *)op->out.data + t * width;
-        if (tensor_is_present(&op->delta)) {
-            const float *delta = (const float *)op->delta.data + t * width;
-            for (int64_t d = 0; d < width; d++) residual[d] += delta[d];
-        }
         double sum = 0;
         for (int64_t d = 0; d < width; d++) sum += (double)residual[d] * (double)residual[d];
         double scale = 1.0 / sqrt(sum / (double)width + (double)op->epsilon);
