@@ -84,7 +84,8 @@ static void check_shape(const struct op_table *table, enum dtype dtype, int64_t 
     }
     size_t scratch_bytes = op_scratch_bytes(n_tokens, width, 2);
     void *scratch = aligned_alloc(64, (scratch_bytes + 63) & ~(size_t)63);
-    struct op_context context = {table, pool, scratch, scratch_bytes};
+    struct op_context context = {
+        .table = table, .threads = pool, .scratch = scratch, .scratch_bytes = scratch_bytes};
     if (op_linear(&context, &op, &err) != STATUS_OK) check_fail(__FILE__, __LINE__, "%s", err.text);
     float *w = malloc((size_t)width * sizeof *w);
     CHECK(w != NULL);
@@ -152,7 +153,8 @@ TEST(linear_quantised_result_of_a_token_does_not_depend_on_its_company)
             }
             size_t scratch_bytes = op_scratch_bytes(T, K, 1);
             void *scratch = aligned_alloc(64, (scratch_bytes + 63) & ~(size_t)63);
-            struct op_context context = {&table, NULL, scratch, scratch_bytes};
+            struct op_context context = {
+                .table = &table, .scratch = scratch, .scratch_bytes = scratch_bytes};
             CHECK(op_linear(&context, &op, &err) == STATUS_OK);
             static const int64_t parts[][2] = {{0, 1},   {7, 2},   {100, 3},
                                                {509, 5}, {529, 1}, {200, 64}};
@@ -189,7 +191,8 @@ TEST(linear_quantised_keeps_nan_and_infinity_in_their_rows)
         op.outs[0] = buffer_2d(&buffers, DTYPE_F32, 3, 9);
         size_t scratch_bytes = op_scratch_bytes(3, 256, 1);
         void *scratch = aligned_alloc(64, (scratch_bytes + 63) & ~(size_t)63);
-        struct op_context context = {&table, NULL, scratch, scratch_bytes};
+        struct op_context context = {
+            .table = &table, .scratch = scratch, .scratch_bytes = scratch_bytes};
         CHECK(op_linear(&context, &op, &err) == STATUS_OK);
         for (int64_t i = 0; i < 27; i++) CHECK(isfinite(element(&op.outs[0], i)) == (i / 9 != 1));
         free(scratch);
