@@ -176,12 +176,16 @@ struct twllm_engine_options {       /* names and meanings of vLLM; 0: the defaul
     int32_t threads;                /* [all processors] */
     const char *isa;                /* "ref", "avx2", "avx512", "neon", ... [the best there is] */
     uint64_t seed;                  /* base of the seeds of requests that bring none */
+    const char *device;             /* "cpu", "cuda", "cuda:N" [a GPU where there is one] */
+    const char *quantization;       /* of weights on a GPU: "none", "fp8" [none: bf16] */
+    float gpu_memory_utilization;   /* share of the GPU's free memory to take [0.95] */
+    int32_t deterministic;          /* on a GPU: results do not depend on other requests [0] */
 };
 
 struct twllm_memory_plan { /* in bytes, unless said otherwise */
     uint64_t weights_bytes, kv_cache_bytes, workspace_bytes, logits_bytes, bookkeeping_bytes;
     uint64_t total_bytes;
-    uint64_t available_bytes; /* of the machine, container limits considered */
+    uint64_t available_bytes; /* of the machine, container limits considered; or of the GPU */
     int64_t kv_blocks, kv_bytes_per_token;
     struct twllm_engine_options options; /* every default replaced by what was chosen */
 };

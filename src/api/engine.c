@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/api.h"
 #include "api/params.h"
@@ -29,7 +30,15 @@ static status translate_options(const struct twllm_model *model,
         .threads = from->threads,
         .isa = from->isa,
         .seed = from->seed,
+        .device = from->device,
+        .gpu_memory_utilization = from->gpu_memory_utilization,
+        .deterministic = from->deterministic != 0,
     };
+    if (from->quantization && !strcmp(from->quantization, "fp8"))
+        to->quantization = DTYPE_F8_E4M3;
+    else if (from->quantization && strcmp(from->quantization, "none") != 0)
+        return error_set(err, STATUS_INVALID, "quantization: got %s, expected none or fp8",
+                         from->quantization);
     to->eos_ids = model_eos_ids(model, &to->n_eos_ids);
     if (!from->kv_cache_dtype) return STATUS_OK;
     struct str name = str_of(from->kv_cache_dtype);
@@ -69,6 +78,10 @@ static void translate_plan(const struct engine_memory_plan *from, struct twllm_m
                 .disable_prefix_caching = from->options.disable_prefix_caching,
                 .threads = from->options.threads,
                 .isa = from->options.isa,
+                .device = from->on_device ? "cuda" : "cpu",
+                .quantization = from->options.quantization == DTYPE_F8_E4M3 ? "fp8" : "none",
+                .gpu_memory_utilization = from->options.gpu_memory_utilization,
+                .deterministic = from->options.deterministic,
                 .seed = from->options.seed,
             },
     };

@@ -17,3 +17,15 @@ void *large_memory_alloc(size_t bytes)
 #endif
     return memory;
 }
+
+void *address_space_reserve(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+void address_space_release(void *at, size_t bytes)
+{
+    if (at) munmap(at, bytes);
+}

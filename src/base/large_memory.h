@@ -11,4 +11,9 @@
 /* Not initialised; aligned to a cache line at least; NULL when memory ran out. Freed by free(). */
 void *large_memory_alloc(size_t bytes);
 
+/* Addresses that cost nothing until they are written to, more than the machine's memory if need be; zeros. NULL when
+ * there are not so many. */
+void *address_space_reserve(size_t bytes);
+void address_space_release(void *, size_t bytes);
+
 #endif

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "api/api.h"
@@ -12,6 +13,7 @@
 #include "cmd/random_model.h"
 #include "cmd/session.h"
 #include "cmd/text_width.h"
+#include "device/device.h"
 
 static const char examples[] = "twllm bench\n"
                                "twllm bench --random 1b --prompt-sizes 128,512 --batch-sizes 1,8\n"
@@ -63,6 +65,14 @@ static void show_progress(void *user, uint64_t done, uint64_t total)
     progress_update(progress, done);
 }
 
+/* A GPU makes the numbers itself. */
+static bool on_device(const struct session_options *options, enum dtype dtype)
+{
+    struct error why;
+    bool cpu = options->device && !strcmp(options->device, "cpu");
+    return !cpu && dtype == DTYPE_BF16 && device_count(&why) > 0;
+}
+
 static status open_random(struct subject *subject, const struct bench_options *options,
                           const struct environment *environment, struct error *err)
 {
@@ -83,7 +93,8 @@ static status open_random(struct subject *subject, const struct bench_options *o
                    true);
     if (result == STATUS_OK)
         result = random_model_create(&subject->random, strbuf_view(&file), options->random, dtype,
-                                     pool, show_progress, &progress, err);
+                                     on_device(&options->session, dtype), pool, show_progress,
+                                     &progress, err);
     progress_end(&progress);
     thread_pool_destroy(pool);
     strbuf_deinit(&file);
@@ -129,7 +140,11 @@ static status make_engine(struct engine **engine, const struct subject *subject,
         .disable_prefix_caching = true, /* every prompt is to be read */
         .threads = (int32_t)from->threads,
         .isa = from->isa,
+        .device = from->device,
+        .deterministic = from->deterministic,
+        .unfilled_weights = subject->random.unfilled ? subject->random.data : NULL,
     };
+    if (from->quantization && !strcmp(from->quantization, "fp8")) to.quantization = DTYPE_F8_E4M3;
     if (from->kv_cache_dtype)
         to.kv_cache_dtype = !strcmp(from->kv_cache_dtype, "f32")    ? DTYPE_F32
                             : !strcmp(from->kv_cache_dtype, "f16")  ? DTYPE_F16

@@ -57,6 +57,10 @@
     X(OPTION_JSON, "print JSON for another program", "輸出 JSON，供其他程式讀取")                  \
     X(OPTION_THREADS, "threads to compute with", "計算用的執行緒數")                               \
     X(OPTION_ISA, "instruction set to use", "使用的指令集")                                        \
+    X(OPTION_DEVICE, "where to compute: auto, cpu, cuda or cuda:N", "在何處計算：auto、cpu、cuda 或 cuda:N")  \
+    X(OPTION_QUANTIZATION, "weights on a GPU: none (bf16) or fp8", "GPU 上的權重：none（bf16）或 fp8")        \
+    X(OPTION_DETERMINISTIC, "on a GPU: results do not depend on other requests; slower",           \
+      "在 GPU 上：結果不受其他請求影響；較慢")                                                     \
     X(OPTION_MAX_MODEL_LEN, "longest sequence, prompt and answer together, in tokens",             \
       "最長序列（提示加回答）的詞元數")                                                         \
     X(OPTION_MAX_NUM_SEQS, "most sequences at once", "同時處理的序列數上限")                       \

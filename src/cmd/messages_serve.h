@@ -65,7 +65,6 @@
     X(OPTION_NO_EFFECT, "has no effect here", "在這裡沒有作用")                                    \
     X(OPTION_ENABLE_PREFIX, "reuse the cache of prompts that begin alike", "開頭相同的提示共用快取") \
     X(OPTION_LOAD_FORMAT, "auto or safetensors", "auto 或 safetensors")                            \
-    X(OPTION_DEVICE, "auto or cpu", "auto 或 cpu")                                                 \
     X(OPTION_REFUSED, "not supported", "不支援")                                                   \
     X(SERVE_READY, "ready: %s  model %s, after %.1f s\n", "就緒：%s　模型 %s，費時 %.1f 秒\n")     \
     X(SERVE_READY_PAGE, "chat page: %s/\n", "對話網頁：%s/\n")                                     \
@@ -74,9 +73,7 @@
     X(SERVE_REFUSED, "--%s: not supported: %s", "--%s：不支援：%s")                                \
     X(SERVE_NO_LORA, "LoRA adapters cannot be loaded; merge them into the checkpoint", "無法載入 LoRA；請先併入模型檔") \
     X(SERVE_NO_SPECULATION, "there is no speculative decoding", "沒有推測式解碼")                   \
-    X(SERVE_NO_QUANTIZATION, "weights are used as they are stored", "權重依檔案原樣使用")          \
     X(SERVE_NO_TOKENIZER, "the tokenizer of the checkpoint is used", "使用模型附帶的斷詞器")       \
-    X(SERVE_NO_DEVICE, "there is no GPU engine in this program", "此程式沒有 GPU 引擎")            \
     X(SERVE_NO_FORMAT, "weights come from safetensors files", "權重只能來自 safetensors 檔")       \
     X(SERVE_NO_TASK, "this server generates", "此伺服器只做文字生成")                              \
     X(SERVE_DTYPE, "--dtype %s: the weights are %s and are used as they are stored; give auto",    \

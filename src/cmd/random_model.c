@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/float16.h"
+#include "base/large_memory.h"
 #include "base/rng.h"
 #include "model/llama_weights.h"
 
@@ -181,7 +182,7 @@ static status parse_config(struct llama_config *config, struct str text, const c
 }
 
 status random_model_create(struct random_model *out, struct str config_json, const char *source,
-                           enum dtype dtype, struct thread_pool *pool,
+                           enum dtype dtype, bool unfilled, struct thread_pool *pool,
                            void (*on_progress)(void *, uint64_t, uint64_t), void *user,
                            struct error *err)
 {
@@ -192,12 +193,15 @@ status random_model_create(struct random_model *out, struct str config_json, con
     if (result == STATUS_OK) {
         uint64_t header_bytes = header.text.size;
         out->size = 8 + header.text.size + header.data_bytes;
-        out->data = aligned_alloc(64, (out->size + 63) / 64 * 64);
+        out->unfilled = unfilled;
+        out->data = unfilled ? address_space_reserve(out->size)
+                             : aligned_alloc(64, (out->size + 63) / 64 * 64);
         if (out->data) {
             memcpy(out->data, &header_bytes, 8);
             memcpy(out->data + 8, header.text.data, header.text.size);
-            fill_random(out->data + 8 + header_bytes, header.data_bytes, dtype, pool, on_progress,
-                        user);
+            if (!unfilled)
+                fill_random(out->data + 8 + header_bytes, header.data_bytes, dtype, pool,
+                            on_progress, user);
         } else {
             result = STATUS_NO_MEMORY;
         }
@@ -208,7 +212,7 @@ status random_model_create(struct random_model *out, struct str config_json, con
     if (result == STATUS_OK)
         result = safetensors_open_memory(&out->tensors, out->data, out->size, source, err);
     if (result == STATUS_OK) {
-        set_norms(safetensors_tensors(out->tensors));
+        if (!unfilled) set_norms(safetensors_tensors(out->tensors));
         result =
             llama_model_create(&out->model, &out->config, safetensors_tensors(out->tensors), err);
     }
@@ -220,6 +224,9 @@ void random_model_deinit(struct random_model *model)
 {
     llama_model_destroy(model->model);
     safetensors_close(model->tensors);
-    free(model->data);
+    if (model->unfilled)
+        address_space_release(model->data, model->size);
+    else
+        free(model->data);
     *model = (struct random_model){0};
 }

@@ -15,6 +15,7 @@ const char *random_model_config(const char *shape);
 struct random_model {
     unsigned char *data; /* a safetensors file in memory */
     size_t size;
+    bool unfilled; /* only the header and the norms were written: a GPU makes the numbers */
     struct llama_config config;
     struct safetensors *tensors;
     struct llama_model *model;
@@ -22,7 +23,7 @@ struct random_model {
 
 /* config_json as a checkpoint's config.json; dtype F32, F16 or BF16. on_progress may be NULL. */
 status random_model_create(struct random_model *, struct str config_json, const char *source,
-                           enum dtype, struct thread_pool *,
+                           enum dtype, bool unfilled, struct thread_pool *,
                            void (*on_progress)(void *, uint64_t done, uint64_t total), void *user,
                            struct error *);
 void random_model_deinit(struct random_model *);

@@ -78,13 +78,6 @@ static status take_speculation(void *value, const char *name, const char *text, 
                                            : refuse(name, MESSAGE_SERVE_NO_SPECULATION, err);
 }
 
-static status take_quantization(void *value, const char *name, const char *text, struct error *err)
-{
-    (void)value;
-    return is_one_of(text, "none", "null") ? STATUS_OK
-                                           : refuse(name, MESSAGE_SERVE_NO_QUANTIZATION, err);
-}
-
 static status take_tokenizer(void *value, const char *name, const char *text, struct error *err)
 {
     (void)value;
@@ -92,10 +85,14 @@ static status take_tokenizer(void *value, const char *name, const char *text, st
                                            : refuse(name, MESSAGE_SERVE_NO_TOKENIZER, err);
 }
 
-static status take_device(void *value, const char *name, const char *text, struct error *err)
+static status take_share(void *value, const char *name, const char *text, struct error *err)
 {
-    (void)value;
-    return is_one_of(text, "auto", "cpu") ? STATUS_OK : refuse(name, MESSAGE_SERVE_NO_DEVICE, err);
+    char *end;
+    double share = strtod(text, &end);
+    if (end == text || *end || !(share > 0 && share <= 1))
+        return error_set(err, STATUS_INVALID, "--%s: got %s, expected above 0 to 1", name, text);
+    *(float *)value = (float)share;
+    return STATUS_OK;
 }
 
 static status take_format(void *value, const char *name, const char *text, struct error *err)
@@ -241,8 +238,13 @@ static void fill_vllm(struct serve_settings *s, struct serve_arguments *out)
         HANDLED("pipeline-parallel-size", take_one, "N", ONE_ONLY),
         HANDLED("data-parallel-size", take_one, "N", ONE_ONLY),
         HANDLED("api-server-count", take_one, "N", ONE_ONLY),
-        HANDLED("gpu-memory-utilization", take_nothing, "X", GPU_SHARE),
-        HANDLED("device", take_device, "NAME", DEVICE),
+        {.name = "gpu-memory-utilization",
+         .type = ARGUMENT_HANDLED,
+         .value = &s->session.gpu_memory_utilization,
+         .placeholder = "X",
+         .fallback = "0.95",
+         .help = MESSAGE_OPTION_GPU_SHARE,
+         .handle = take_share},
         HANDLED("load-format", take_format, "NAME", LOAD_FORMAT),
         HANDLED("swap-space", take_nothing, "X", NO_EFFECT),
         HANDLED("tool-call-parser", take_nothing, "NAME", TOOLS_ALWAYS),
@@ -264,7 +266,6 @@ static void fill_vllm(struct serve_settings *s, struct serve_arguments *out)
         IGNORED("disable-frontend-multiprocessing"),
         HANDLED("task", take_task, "NAME", NO_EFFECT),
         HANDLED("runner", take_task, "NAME", NO_EFFECT),
-        HANDLED("quantization", take_quantization, "NAME", REFUSED),
         HANDLED("speculative-config", take_speculation, "JSON", REFUSED),
         HANDLED("tokenizer", take_tokenizer, "NAME", REFUSED),
         HANDLED("lora-modules", take_lora, "LIST", REFUSED),

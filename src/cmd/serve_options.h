@@ -42,7 +42,7 @@ struct serve_settings {
 /* The command with its groups, pointing into *settings and `out`; *settings gets the defaults. */
 struct serve_arguments {
     struct argument server[10], access[13], limits[10], model[6], engine[SESSION_ENGINE_ARGUMENTS],
-        vllm[26];
+        vllm[24];
 };
 void serve_options_init(struct serve_settings *, struct serve_arguments *out, struct command *);
 void serve_options_deinit(struct serve_settings *);

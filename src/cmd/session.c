@@ -146,6 +146,10 @@ void session_engine_options(const struct session_options *from, struct twllm_eng
         .disable_prefix_caching = from->no_prefix_caching,
         .threads = (int32_t)from->threads,
         .isa = from->isa,
+        .device = from->device,
+        .quantization = from->quantization,
+        .deterministic = from->deterministic,
+        .gpu_memory_utilization = from->gpu_memory_utilization,
     };
     /* Requests without a seed differ from run to run. */
     if (getrandom(&to->seed, sizeof to->seed, GRND_NONBLOCK) < 0) to->seed = (uint64_t)getpid();

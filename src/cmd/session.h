@@ -15,12 +15,14 @@ struct session_options {
     const char *model;
     int64_t threads, max_model_len, max_num_seqs, max_num_batched_tokens, block_size;
     int64_t kv_cache_memory;
-    const char *isa, *kv_cache_dtype;
+    const char *isa, *kv_cache_dtype, *device, *quantization;
+    bool deterministic;
+    float gpu_memory_utilization;
     bool no_prefix_caching;
     bool leaves_weights; /* maps them, and does not read them in */
 };
 
-enum { SESSION_ENGINE_ARGUMENTS = 9, SESSION_SETTINGS = 1024 };
+enum { SESSION_ENGINE_ARGUMENTS = 12, SESSION_SETTINGS = 1024 };
 /* Fills the arguments of the engine's group; returns the group. */
 struct argument_group session_engine_group(struct session_options *,
                                            struct argument out[SESSION_ENGINE_ARGUMENTS]);

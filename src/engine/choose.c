@@ -119,9 +119,8 @@ static void score_prompt(struct choose_worker *w, struct sequence *q, const floa
                          int32_t vocab_size)
 {
     struct request *r = q->request;
-    int32_t from = q->n_computed, to = q->n_computed + q->n_scheduled;
-    if (from < r->n_prompt_rows_done) from = r->n_prompt_rows_done;
-    if (to > q->n_prompt - 1) to = q->n_prompt - 1;
+    int32_t from, to;
+    sequence_prompt_rows(q, &from, &to);
     int32_t k = r->params.prompt_logprobs;
     for (int32_t i = from; i < to; i++) {
         const float *row = rows + (size_t)(i - from) * (size_t)vocab_size;
@@ -130,6 +129,47 @@ static void score_prompt(struct choose_worker *w, struct sequence *q, const floa
                       r->prompt_logprobs + (size_t)i * ((size_t)k + 1));
     }
     r->n_prompt_rows_done = to;
+}
+
+/* ---- rows that stay with the runner ------------------------------------------------------------ */
+
+bool chooser_is_plain(const struct sequence *q)
+{
+    const struct request *r = q->request;
+    const struct sampling_params *p = &r->params;
+    bool one = q->logit_row >= 0 && q->prompt_row < 0 && (r->has_forked || r->n_sequences == 1) &&
+               !request_is_beam_search(r);
+    bool adjusted = p->n_logit_bias || r->mask || q->logprobs || p->repetition_penalty != 1 ||
+                    p->frequency_penalty != 0 || p->presence_penalty != 0 ||
+                    p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
+                    (r->n_held_ids && sequence_n_output(q) < p->min_tokens);
+    bool filtered = p->temperature > 0 && (p->top_k > 0 || p->top_p < 1 || p->min_p > 0 ||
+                                           p->typical_p < 1 || p->xtc_probability > 0);
+    return one && !adjusted && !filtered;
+}
+
+struct step_draw chooser_draw(const struct sequence *q)
+{
+    enum { STREAM_OF_RUNNER = 0x47756D62 }; /* beside those of sampler.c */
+    return (struct step_draw){
+        .seed = q->request->seed,
+        .stream = (uint64_t)STREAM_OF_RUNNER << 32 | (uint32_t)q->index,
+        .counter = (uint64_t)sequence_n_output(q),
+        .temperature = q->request->params.temperature,
+        .row = q->logit_row,
+    };
+}
+
+void chooser_accept_draw(struct sequence *q, token_id token)
+{
+    if (token >= 0) {
+        q->sampled = token;
+        return;
+    }
+    q->failed = true;
+    error_set(&q->error, STATUS_INTERNAL,
+              "logits: NaN or infinity from the model at position %d of the sequence",
+              q->n_tokens - 1);
 }
 
 struct choose_run {
@@ -151,6 +191,7 @@ static void work(void *argument, int worker, int n_workers)
         if (i < 0) return;
         struct sequence *q = s->scheduled[i];
         size_t v = (size_t)c->vocab_size;
+        if (q->is_drawn) continue;
         if (q->prompt_row >= 0)
             score_prompt(w, q, run->logits + (size_t)q->prompt_row * v, c->vocab_size);
         if (q->logit_row >= 0 && !q->failed)

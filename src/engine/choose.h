@@ -7,6 +7,7 @@
 #define ENGINE_CHOOSE_H
 
 #include "base/threads.h"
+#include "engine/engine_core.h"
 #include "engine/logits.h"
 #include "engine/scheduler.h"
 #include "engine/token_text.h"
@@ -36,5 +37,11 @@ void chooser_deinit(struct chooser *);
  * sequence that has a row, of all completions when the prompt has just been computed, and the prompt
  * logprobs; sets `failed` and error where a row is not finite or nothing may be chosen. */
 void chooser_run(struct chooser *, const struct scheduler *, float *logits);
+
+/* Whether the next token is a plain draw, or the likeliest, of one row: what a runner can do where the logits are. */
+bool chooser_is_plain(const struct sequence *);
+struct step_draw chooser_draw(const struct sequence *);
+/* TOKEN_NONE: the row was not finite. */
+void chooser_accept_draw(struct sequence *, token_id);
 
 #endif

@@ -1,7 +1,9 @@
 /* The engine over the model: what runs a step is llama_forward, what turns ids into text a tokenizer. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/device_runner.h"
 #include "engine/engine_core.h"
 #include "engine/memory_plan.h"
 
@@ -107,28 +109,70 @@ static size_t model_bytes(const struct llama_config *c, enum dtype dtype)
     return (size_t)blocks * dtype_block_bytes(dtype);
 }
 
+/* The runner of the processor, or of the device when there is one (which is taken), and its plan. */
+static status make_runner(struct step_runner *runner, struct thread_pool **pool,
+                          const struct llama_model *model, struct device *device,
+                          const struct engine_options *options, struct engine_memory_plan *plan,
+                          struct error *err)
+{
+    const struct llama_config *config = llama_model_config(model);
+    enum dtype weights = llama_model_weight_dtype(model);
+    if (device) {
+        size_t free_bytes = 0;
+        status result = device_free_bytes(device, &free_bytes, err);
+        if (result == STATUS_OK)
+            result = memory_plan_compute_device(config, options, free_bytes, plan, err);
+        if (result == STATUS_OK) result = thread_pool_create(pool, plan->options.threads, err);
+        if (result != STATUS_OK) {
+            device_close(device);
+            return result;
+        }
+        plan->options.isa = "cuda";
+        snprintf(plan->device_name, sizeof plan->device_name, "%.63s",
+                 device_describe(device)->name);
+        return device_runner_create(runner, model, device, plan, *pool, err);
+    }
+    struct engine_options on_cpu = *options;
+    on_cpu.device = "cpu";
+    TRY(engine_plan_memory(config, weights, model_bytes(config, weights), &on_cpu, plan, err));
+    struct llama_runner *r = calloc(1, sizeof *r);
+    if (!r) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
+    status result = runner_init(r, model, plan, err);
+    if (result != STATUS_OK) {
+        runner_destroy(r);
+        return result;
+    }
+    plan->options.isa = r->table.name;
+    *pool = r->pool;
+    *runner = (struct step_runner){
+        .self = r, .run = runner_run, .copy_block = runner_copy_block, .destroy = runner_destroy};
+    return STATUS_OK;
+}
+
 status engine_create(struct engine **out, const struct llama_model *model,
                      const struct tokenizer *tokenizer, const struct engine_options *options,
                      struct error *err)
 {
     *out = NULL;
     const struct llama_config *config = llama_model_config(model);
-    enum dtype weights = llama_model_weight_dtype(model);
+    struct device *device;
+    struct step_runner runner = {0};
+    struct thread_pool *pool = NULL;
     struct engine_memory_plan plan;
-    TRY(engine_plan_memory(config, weights, model_bytes(config, weights), options, &plan, err));
-    struct llama_runner *r = calloc(1, sizeof *r);
-    if (!r) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
-    status result = runner_init(r, model, &plan, err);
+    TRY(device_choose(&device, config, options->device, err));
+    bool on_device = device != NULL;
+    status result = make_runner(&runner, &pool, model, device, options, &plan, err);
     if (result != STATUS_OK) {
-        runner_destroy(r);
+        if (on_device) thread_pool_destroy(pool);
         return result;
     }
+    const char *isa = plan.options.isa;
     struct engine_core_options core = memory_plan_core_options(config, &plan);
-    core.pool = r->pool;
+    core.pool = pool;
+    core.owns_pool = on_device;
     if (tokenizer) core.text = (struct token_text){tokenizer, tokenizer_text, tokenizer_special};
-    struct step_runner runner = {r, runner_run, runner_copy_block, runner_destroy};
     TRY(engine_create_core(out, &core, runner, err));
-    plan.options.isa = r->table.name;
+    plan.options.isa = isa;
     engine_set_plan(*out, &plan);
     return STATUS_OK;
 }

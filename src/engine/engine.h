@@ -32,8 +32,17 @@ struct engine_options {             /* 0 = the default in brackets; vLLM's names
                                        max_model_len] */
     enum dtype kv_cache_dtype;      /* DTYPE_NONE = f32 for f32 weights, else f16 */
     bool disable_prefix_caching;
-    int32_t threads;         /* [all processors] */
-    const char *isa;         /* [auto] see op_table_init */
+    int32_t threads; /* [all processors] */
+    const char *isa; /* [auto] see op_table_init */
+    const char *
+        device; /* "cpu", "cuda", "cuda:N" [auto: a GPU when there is one that can run the model] */
+    enum dtype quantization;      /* weights on a GPU: F8_E4M3, or [BF16] */
+    float gpu_memory_utilization; /* the share of the GPU's free memory to take [0.95] */
+    bool deterministic; /* on a GPU: a token's bits do not depend on what else is in the step */
+    /* Benchmarks on a GPU: see llama_device.h. */
+    const void *unfilled_weights;
+    void (*on_weights)(void *argument, uint64_t done, uint64_t total);
+    void *on_weights_argument;
     uint64_t seed;           /* base of the seeds drawn for requests that bring none */
     const token_id *eos_ids; /* the checkpoint's end-of-sequence ids (generation_config, config) */
     size_t n_eos_ids;
@@ -47,7 +56,9 @@ struct engine_memory_plan {
     size_t logits_bytes;
     size_t bookkeeping_bytes;
     size_t total_bytes;
-    size_t available_bytes; /* of the machine, cgroup limit considered */
+    size_t available_bytes; /* of the machine, cgroup limit considered; or of the GPU */
+    bool on_device;
+    char device_name[64];
     int64_t kv_blocks;
     int64_t kv_bytes_per_token;
     struct engine_options options; /* every 0 replaced by the value chosen */

@@ -19,6 +19,9 @@ struct engine {
     struct request_limits limits;
     struct token_text text;
     struct chooser chooser;
+    struct thread_pool *own_pool;
+    struct step_draw
+        *draws; /* (max_logit_rows) where the runner chooses, then as many tokens and sequences */
     token_id eos_ids[ENGINE_MAX_EOS_IDS];
     float *logits;
     uint64_t seed, next_id;
@@ -91,6 +94,11 @@ static status init(struct engine *e, const struct engine_core_options *o, struct
     TRY(step_arrays_init(&e->arrays, &o->scheduler, o->max_model_len, err));
     TRY(chooser_init(&e->chooser, &o->scheduler, o->vocab_size, o->max_model_len, &e->text, o->pool,
                      err));
+    if (e->runner.choose) {
+        size_t each = sizeof(struct step_draw) + 2 * sizeof(token_id) + sizeof(struct sequence *);
+        e->draws = malloc((size_t)o->scheduler.max_num_seqs * each + 64);
+        if (!e->draws) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
+    }
     size_t bytes = (size_t)engine_core_logits_bytes(o);
     e->logits = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!e->logits)
@@ -110,9 +118,11 @@ status engine_create_core(struct engine **out, const struct engine_core_options 
     }
     if (result != STATUS_OK) {
         if (runner.destroy) runner.destroy(runner.self);
+        if (o->owns_pool) thread_pool_destroy(o->pool);
         return result;
     }
     e->runner = runner;
+    e->own_pool = o->owns_pool ? o->pool : NULL;
     e->seed = o->seed;
     e->next_id = 1;
     e->text = o->text;
@@ -153,6 +163,8 @@ void engine_destroy(struct engine *e)
     scheduler_deinit(&e->scheduler);
     free(e->logits);
     if (e->runner.destroy) e->runner.destroy(e->runner.self);
+    thread_pool_destroy(e->own_pool);
+    free(e->draws);
     free(e);
 }
 
@@ -402,6 +414,36 @@ static void count_prompt_tokens(struct engine *e)
     }
 }
 
+/* Where the logits stay with the runner: plain draws are made there, all other rows are fetched. */
+static status choose_on_runner(struct engine *e, struct error *err)
+{
+    struct scheduler *s = &e->scheduler;
+    int32_t most = s->limits.max_num_seqs, n = 0;
+    token_id *tokens = (token_id *)(e->draws + most);
+    struct sequence **drawn = (struct sequence **)(void *)(tokens + most + most % 2);
+    size_t V = (size_t)e->limits.vocab_size;
+    for (int32_t i = 0; i < s->n_scheduled; i++) {
+        struct sequence *q = s->scheduled[i];
+        q->is_drawn = chooser_is_plain(q);
+        if (q->is_drawn) {
+            e->draws[n] = chooser_draw(q);
+            drawn[n++] = q;
+            continue;
+        }
+        int32_t from = 0, to = 0;
+        if (q->prompt_row >= 0) sequence_prompt_rows(q, &from, &to);
+        for (int32_t row = q->prompt_row; row < q->prompt_row + to - from; row++)
+            TRY(e->runner.fetch(e->runner.self, row, e->logits + (size_t)row * V, err));
+        if (q->logit_row >= 0)
+            TRY(e->runner.fetch(e->runner.self, q->logit_row, e->logits + (size_t)q->logit_row * V,
+                                err));
+    }
+    if (n == 0) return STATUS_OK;
+    TRY(e->runner.choose(e->runner.self, e->draws, n, tokens, err));
+    for (int32_t i = 0; i < n; i++) chooser_accept_draw(drawn[i], tokens[i]);
+    return STATUS_OK;
+}
+
 status engine_step(struct engine *e, engine_on_output *on_output, void *argument, bool *more,
                    struct error *err)
 {
@@ -416,7 +458,8 @@ status engine_step(struct engine *e, engine_on_output *on_output, void *argument
             e->runner.copy_block(e->runner.self, s->copies[i].from, s->copies[i].to);
         struct llama_step step;
         step_build(&e->arrays, s, &step);
-        TRY(e->runner.run(e->runner.self, &step, e->logits, err));
+        TRY(e->runner.run(e->runner.self, &step, e->runner.choose ? NULL : e->logits, err));
+        if (e->runner.choose) TRY(choose_on_runner(e, err));
         chooser_run(&e->chooser, s, e->logits);
         scheduler_commit(s);
         count_prompt_tokens(e);

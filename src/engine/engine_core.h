@@ -8,6 +8,13 @@
 #include "engine/scheduler.h"
 #include "engine/token_text.h"
 
+/* One token to be drawn where the logits are. */
+struct step_draw {
+    uint64_t seed, stream, counter;
+    float temperature;
+    int32_t row;
+};
+
 struct step_runner {
     void *self;
     /* Computes keys, values and the wanted rows of logits (n_logit_rows, V). */
@@ -15,6 +22,13 @@ struct step_runner {
     /* Copies keys and values of all layers from one block to another. */
     void (*copy_block)(void *self, int32_t from, int32_t to);
     void (*destroy)(void *self); /* may be NULL */
+
+    /* NULL, or the rows stay with the runner (run is given logits NULL): draws whole tokens from softmax(row /
+     * temperature), temperature 0 the likeliest. TOKEN_NONE where the row is not finite. */
+    status (*choose)(void *self, const struct step_draw *, int32_t n, token_id *tokens,
+                     struct error *err);
+    status (*fetch)(void *self, int32_t row, float *logits,
+                    struct error *err); /* a row for the host */
 };
 
 struct engine_core_options {
@@ -25,7 +39,8 @@ struct engine_core_options {
     size_t n_eos_ids;
     uint64_t seed;
     struct token_text text;   /* bytes NULL: no text */
-    struct thread_pool *pool; /* borrowed; NULL: rows are sampled by the calling thread */
+    struct thread_pool *pool; /* NULL: rows are sampled by the calling thread */
+    bool owns_pool;           /* destroyed with the engine; otherwise borrowed */
 };
 
 enum { ENGINE_MAX_EOS_IDS = 64 };

@@ -1,11 +1,16 @@
 #include "engine/memory_plan.h"
 
+#include <stdio.h>
+
 #include "base/system_memory.h"
+#include "engine/device_runner.h"
+#include "model/llama_device.h"
 
 enum {
     DEFAULT_BLOCK_SIZE = 16,
     DEFAULT_MAX_NUM_SEQS = 256,
     DEFAULT_BATCHED_TOKENS = 512,
+    DEFAULT_BATCHED_TOKENS_DEVICE = 8192,
     MOST_MODEL_LEN = 1 << 24,
 };
 
@@ -76,7 +81,8 @@ static status size_fixed_parts(const struct llama_config *config, struct engine_
                                struct error *err)
 {
     struct llama_limits limits = memory_plan_llama_limits(plan);
-    plan->workspace_bytes = llama_workspace_bytes(config, &limits);
+    plan->workspace_bytes = plan->on_device ? device_runner_bytes(config, plan)
+                                            : llama_workspace_bytes(config, &limits);
     if (plan->workspace_bytes == SIZE_MAX)
         return error_set(err, STATUS_INVALID,
                          "engine: the workspace for %lld tokens a step is too large to be counted",
@@ -103,7 +109,9 @@ static status choose_counts(const struct llama_config *config, const struct engi
     if (o->max_num_seqs == 0) o->max_num_seqs = DEFAULT_MAX_NUM_SEQS;
     if (o->max_num_batched_tokens == 0)
         o->max_num_batched_tokens =
-            o->max_num_seqs > DEFAULT_BATCHED_TOKENS ? o->max_num_seqs : DEFAULT_BATCHED_TOKENS;
+            plan->on_device ? DEFAULT_BATCHED_TOKENS_DEVICE : DEFAULT_BATCHED_TOKENS;
+    if (given->max_num_batched_tokens == 0 && o->max_num_seqs > o->max_num_batched_tokens)
+        o->max_num_batched_tokens = o->max_num_seqs;
     if (o->max_num_seqs > o->max_num_batched_tokens) {
         if (given->max_num_seqs > 0)
             return error_set(err, STATUS_INVALID,
@@ -120,7 +128,10 @@ static status choose_counts(const struct llama_config *config, const struct engi
                          o->max_model_len);
     for (;;) {
         TRY(size_fixed_parts(config, plan, err));
-        bool small = plan->available_bytes == 0 || fixed_bytes(plan) <= plan->available_bytes / 8;
+        uint64_t left = plan->available_bytes;
+        if (plan->on_device) left = left > plan->weights_bytes ? left - plan->weights_bytes : 0;
+        bool small =
+            plan->available_bytes == 0 || fixed_bytes(plan) <= left / (plan->on_device ? 4 : 8);
         if (small) return STATUS_OK;
         if (given->max_num_seqs == 0 && o->max_num_seqs > 1)
             o->max_num_seqs /= 2;
@@ -140,6 +151,7 @@ static uint64_t share_for_cache(const struct engine_memory_plan *plan)
 {
     uint64_t available = plan->available_bytes, taken = plan->weights_bytes + fixed_bytes(plan);
     if (available == 0) return UINT64_MAX;
+    if (plan->on_device) return taken < available ? available - taken : 0;
     return taken < available && (available - taken) / 2 > available / 8 ? (available - taken) / 2
                                                                         : available / 8;
 }
@@ -180,6 +192,63 @@ static status choose_blocks(const struct llama_config *config, const struct engi
     return STATUS_OK;
 }
 
+/* Keys and values of the GPU's kernels are BF16; their workspace grows with the number of blocks. */
+static status compute_for_device(const struct llama_config *config,
+                                 const struct engine_options *given,
+                                 struct engine_memory_plan *plan, struct error *err)
+{
+    struct engine_options *o = &plan->options;
+    if (given->kv_cache_dtype != DTYPE_NONE && given->kv_cache_dtype != DTYPE_BF16)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "kv_cache_dtype: got %s, on a GPU BF16 is supported",
+                         dtype_name(given->kv_cache_dtype));
+    if (given->quantization != DTYPE_NONE && given->quantization != DTYPE_BF16 &&
+        given->quantization != DTYPE_F8_E4M3)
+        return error_set(err, STATUS_UNSUPPORTED, "quantization: got %s, expected BF16 or F8_E4M3",
+                         dtype_name(given->quantization));
+    o->kv_cache_dtype = DTYPE_BF16;
+    if (o->quantization == DTYPE_NONE) o->quantization = DTYPE_BF16;
+    plan->weights_bytes = llama_device_bytes(config, o->quantization);
+    TRY(choose_counts(config, given, plan, err));
+    for (int round = 0; round < 3;
+         round++) { /* fewer blocks need less workspace: this settles at once */
+        TRY(choose_blocks(config, given, plan, err));
+        TRY(size_fixed_parts(config, plan, err));
+        if (plan->weights_bytes + fixed_bytes(plan) + plan->kv_cache_bytes <= plan->available_bytes)
+            break;
+    }
+    plan->options.kv_cache_memory_bytes = plan->kv_cache_bytes;
+    uint64_t total = plan->weights_bytes + fixed_bytes(plan) + plan->kv_cache_bytes;
+    plan->total_bytes = (size_t)total;
+    if (total > plan->available_bytes)
+        return error_set(
+            err, STATUS_NO_MEMORY,
+            "engine: %llu MiB wanted on the GPU (weights %zu, kv cache %zu, workspace %zu, logits "
+            "%zu MiB), %zu MiB may be taken; fewer max_num_seqs, a shorter max_model_len or "
+            "quantization fp8 take less",
+            (unsigned long long)(total >> 20), plan->weights_bytes >> 20,
+            plan->kv_cache_bytes >> 20, plan->workspace_bytes >> 20, plan->logits_bytes >> 20,
+            plan->available_bytes >> 20);
+    return STATUS_OK;
+}
+
+status memory_plan_compute_device(const struct llama_config *config,
+                                  const struct engine_options *given, uint64_t free_bytes,
+                                  struct engine_memory_plan *plan, struct error *err)
+{
+    float share = given->gpu_memory_utilization;
+    if (share < 0 || share > 1 || share != share)
+        return error_set(err, STATUS_INVALID,
+                         "gpu_memory_utilization: got %g, expected above 0 to 1", (double)share);
+    *plan = (struct engine_memory_plan){
+        .on_device = true,
+        .available_bytes = (size_t)((double)free_bytes * (share > 0 ? (double)share : 0.95)),
+        .options = *given,
+    };
+    TRY(check_counts(given, err));
+    return compute_for_device(config, given, plan, err);
+}
+
 status memory_plan_compute(const struct llama_config *config, enum dtype weights,
                            size_t weights_bytes, const struct engine_options *given,
                            uint64_t available_bytes, struct engine_memory_plan *plan,
@@ -214,6 +283,18 @@ status engine_plan_memory(const struct llama_config *config, enum dtype weights,
                           size_t weights_bytes, const struct engine_options *options,
                           struct engine_memory_plan *plan, struct error *err)
 {
-    return memory_plan_compute(config, weights, weights_bytes, options,
-                               system_memory_read().available_bytes, plan, err);
+    struct device *device;
+    size_t free_bytes;
+    TRY(device_choose(&device, config, options->device, err));
+    if (!device)
+        return memory_plan_compute(config, weights, weights_bytes, options,
+                                   system_memory_read().available_bytes, plan, err);
+    status result = device_free_bytes(device, &free_bytes, err);
+    if (result == STATUS_OK)
+        result = memory_plan_compute_device(config, options, free_bytes, plan, err);
+    if (result == STATUS_OK)
+        snprintf(plan->device_name, sizeof plan->device_name, "%.63s",
+                 device_describe(device)->name);
+    device_close(device);
+    return result;
 }

@@ -9,6 +9,10 @@
 status memory_plan_compute(const struct llama_config *, enum dtype weights, size_t weights_bytes,
                            const struct engine_options *, uint64_t available_bytes,
                            struct engine_memory_plan *, struct error *err);
+/* The same for a GPU with that much free memory. */
+status memory_plan_compute_device(const struct llama_config *, const struct engine_options *,
+                                  uint64_t free_bytes, struct engine_memory_plan *,
+                                  struct error *err);
 
 /* What the core and the model are built with, once the plan stands. */
 struct engine_core_options memory_plan_core_options(const struct llama_config *,

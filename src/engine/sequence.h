@@ -56,6 +56,7 @@ struct sequence {
     int32_t n_scheduled; /* tokens */
     int32_t logit_row;   /* the row of its last token, or -1 */
     int32_t prompt_row;  /* the row of its first scheduled prompt position, or -1 */
+    bool is_drawn;       /* its token was drawn where the logits are */
     int32_t queue_place; /* in the waiting heap */
 
     /* Output. */
@@ -118,6 +119,15 @@ static inline bool sequence_is_before(const struct sequence *a, const struct seq
 }
 
 static inline bool request_is_beam_search(const struct request *r) { return r->beams != NULL; }
+/* Of the scheduled positions, those whose rows score the prompt: [*from, *to). */
+static inline void sequence_prompt_rows(const struct sequence *q, int32_t *from, int32_t *to)
+{
+    *from = q->n_computed;
+    *to = q->n_computed + q->n_scheduled;
+    if (*from < q->request->n_prompt_rows_done) *from = q->request->n_prompt_rows_done;
+    if (*to > q->n_prompt - 1) *to = q->n_prompt - 1;
+}
+
 static inline int32_t sequence_n_output(const struct sequence *s)
 {
     return s->n_tokens - s->n_prompt;

@@ -59,9 +59,8 @@ static int32_t add_tokens(struct step_arrays *a, const struct sequence *q, int32
 static void add_rows(struct step_arrays *a, const struct sequence *q, int32_t at)
 {
     if (q->prompt_row >= 0) {
-        int32_t from = q->n_computed, to = q->n_computed + q->n_scheduled;
-        if (from < q->request->n_prompt_rows_done) from = q->request->n_prompt_rows_done;
-        if (to > q->n_prompt - 1) to = q->n_prompt - 1;
+        int32_t from, to;
+        sequence_prompt_rows(q, &from, &to);
         for (int32_t i = from; i < to; i++)
             a->logit_rows[q->prompt_row + i - from] = at + i - q->n_computed;
     }

@@ -10,6 +10,7 @@ struct llama_model {
     struct llama_config config;
     struct llama_weights weights;
     struct arena copies; /* of tensors whose data is not aligned in the file */
+    void *device_memory; /* of a model on a GPU: llama_device.h */
 };
 
 #endif

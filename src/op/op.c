@@ -79,7 +79,8 @@ static status check_projection(const struct op_context *context, const struct op
     snprintf(weight, sizeof weight, "weights[%d]", i);
     snprintf(bias, sizeof bias, "biases[%d]", i);
     snprintf(out, sizeof out, "outs[%d]", i);
-    TRY(op_check_tensor(name, weight, &op->weights[i], OP_MATRIX, 2, SHAPE(OP_ANY, width), err));
+    int matrix = context->cuda ? 1 << DTYPE_BF16 | 1 << DTYPE_F8_E4M3 : OP_MATRIX;
+    TRY(op_check_tensor(name, weight, &op->weights[i], matrix, 2, SHAPE(OP_ANY, width), err));
     int64_t n_rows = op->weights[i].shape[0];
     if (tensor_is_present(&op->biases[i]))
         TRY(op_check_tensor(name, bias, &op->biases[i], OP_WEIGHT, 1, SHAPE(n_rows), err));

@@ -15,7 +15,7 @@ static inline struct step_runner idle_runner(status (*write_logits)(void *self,
                                                                     const struct llama_step *,
                                                                     float *logits, struct error *))
 {
-    return (struct step_runner){NULL, write_logits, idle_copy_block, NULL};
+    return (struct step_runner){.run = write_logits, .copy_block = idle_copy_block};
 }
 
 static inline struct str idle_letter(const void *source, token_id id)

@@ -383,7 +383,7 @@ static struct engine *make_engine(const struct engine_core_options *o, struct fa
     f->slots = realloc(f->slots, sizeof(uint64_t) * (size_t)f->n_blocks * (size_t)f->block_size);
     CHECK(f->slots != NULL);
     memset(f->slots, 0xA5, sizeof(uint64_t) * (size_t)f->n_blocks * (size_t)f->block_size);
-    struct step_runner runner = {f, fake_run, fake_copy, NULL};
+    struct step_runner runner = {.self = f, .run = fake_run, .copy_block = fake_copy};
     CHECK_OK(engine_create_core(&e, o, runner, &err), err);
     return e;
 }

@@ -232,7 +232,8 @@ TEST(llama_sizes_that_overflow)
     set_up();
     CHECK(llama_kv_cache_bytes(&s.config, DTYPE_F32, INT64_MAX / 4, 16) == SIZE_MAX);
     CHECK(llama_kv_cache_bytes(&s.config, DTYPE_F32, -1, 16) == SIZE_MAX);
-    struct llama_limits bad[] = {{0, 1, 1}, {-1, 1, 1}, {INT64_MAX, 1, 1}, {1, -1, 1}};
+    struct llama_limits bad[] = {
+        {0, 1, 1, false}, {-1, 1, 1, false}, {INT64_MAX, 1, 1, false}, {1, -1, 1, false}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         CHECK(llama_workspace_bytes(&s.config, &bad[i]) == SIZE_MAX);
     tear_down();
