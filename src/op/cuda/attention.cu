@@ -8,7 +8,7 @@
  *
  * Both walk the positions in chunks of 64, two chunks in flight.
  */
-#include "op/cuda/common.cuh"
+#include "op/cuda/program.cuh"
 
 enum { CHUNK = OP_CUDA_CHUNK, ATTENTION_WARPS = 4, ATTENTION_THREADS = ATTENTION_WARPS * WARP };
 
@@ -69,39 +69,6 @@ __device__ __forceinline__ void multiply_keys(float (&scores)[TILES][4], const u
     }
 }
 
-/* The running softmax of 16 rows: this thread's two rows, `lane / 4` and 8 more. */
-struct running {
-    float largest[2], total[2];
-};
-
-/* scores (already masked) become weights; sums so far are scaled down when a row's largest grows. */
-template <int HD, int TILES>
-__device__ __forceinline__ void soften(float (&scores)[TILES][4], running &r, float (&sums)[HD / 8][4],
-                                       float scale)
-{
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        float largest = r.largest[h];
-#pragma unroll
-        for (int n = 0; n < TILES; n++)
-            largest = fmaxf(largest, fmaxf(scores[n][2 * h], scores[n][2 * h + 1]));
-        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
-        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
-        float base = largest == -INFINITY ? 0.0f : largest * scale;
-        float shrink = exp2f(r.largest[h] * scale - base), total = 0;
-#pragma unroll
-        for (int n = 0; n < TILES; n++) {
-            scores[n][2 * h] = exp2f(scores[n][2 * h] * scale - base);
-            scores[n][2 * h + 1] = exp2f(scores[n][2 * h + 1] * scale - base);
-            total += scores[n][2 * h] + scores[n][2 * h + 1];
-        }
-        r.largest[h] = largest;
-        r.total[h] = r.total[h] * shrink + total; /* of this thread's columns */
-#pragma unroll
-        for (int d = 0; d < HD / 8; d++) sums[d][2 * h] *= shrink, sums[d][2 * h + 1] *= shrink;
-    }
-}
-
 /* sums (16, HD) += weights (16, 8 TILES) @ values from row `from` on */
 template <int HD, int TILES>
 __device__ __forceinline__ void multiply_values(float (&sums)[HD / 8][4], const float (&weights)[TILES][4],
@@ -144,11 +111,9 @@ template <int HD>
 __global__ void __launch_bounds__(ATTENTION_THREADS, HD <= 128 ? 3 : 1)
     decode_kernel(const attention_arguments p)
 {
-    extern __shared__ __align__(16) char shared[];
+    extern __shared__ __align__(1024) char shared[];
     __shared__ float bests[ATTENTION_WARPS][16], totals[ATTENTION_WARPS][16];
     __shared__ bool is_last;
-    allow_next();
-    wait_previous();
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, kv_head = blockIdx.y;
     const int group = p.n_heads / p.n_kv_heads, n_items = *p.n_items;
     auto keys = [&](int chunk) { return (bf16 *)(shared + (chunk & 1) * 2 * chunk_rows<HD>::bytes); };
@@ -171,7 +136,7 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, HD <= 128 ? 3 : 1)
         int64_t token = p.query_start[sequence];
         uint32_t q[HD / 16][4];
         load_queries<HD>(q, p.q + (token * p.n_heads + kv_head * group) * HD, HD, group, lane);
-        running r = {{-INFINITY, -INFINITY}, {0, 0}};
+        running_softmax r = {{-INFINITY, -INFINITY}, {0, 0}};
         float sums[HD / 8][4] = {};
         for (int chunk = 0; chunk < n_chunks; chunk++) {
             copy_wait<1>();
@@ -263,9 +228,7 @@ template <int HD>
 __global__ void __launch_bounds__(ATTENTION_THREADS, HD <= 128 ? 3 : 1)
     prefill_kernel(const attention_arguments p)
 {
-    extern __shared__ __align__(16) char shared[];
-    allow_next();
-    wait_previous();
+    extern __shared__ __align__(1024) char shared[];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, head = blockIdx.x;
     const int sequence = p.tiles[2 * blockIdx.y], tile = p.tiles[2 * blockIdx.y + 1];
     const int kv_head = head / (p.n_heads / p.n_kv_heads);
@@ -289,7 +252,7 @@ __global__ void __launch_bounds__(ATTENTION_THREADS, HD <= 128 ? 3 : 1)
     const int64_t stride = (int64_t)p.n_heads * HD;
     uint32_t q[HD / 16][4];
     load_queries<HD>(q, p.q + (first_token + row) * stride + (int64_t)head * HD, stride, n_queries - row, lane);
-    running r = {{-INFINITY, -INFINITY}, {0, 0}};
+    running_softmax r = {{-INFINITY, -INFINITY}, {0, 0}};
     float sums[HD / 8][4] = {};
     for (int chunk = 0; chunk < n_chunks; chunk++) {
         copy_wait<1>();
@@ -364,6 +327,17 @@ void op_attention_cuda(const struct op_context *context, const struct op_attenti
     p.block_tokens = (int)op->k_cache.shape[2];
     p.block_shift = __builtin_ctz((unsigned)p.block_tokens);
     p.scale = op->scale * 1.4426950408889634f;
+    int64_t n_tokens = op->q.shape[0];
+    bool one_each = op->work->n_tiles == 0 && op->kv_lengths.shape[0] == n_tokens;
+    if (one_each && n_tokens <= PROGRAM_MAX_TOKENS && op->q.shape[2] % 64 == 0 &&
+        p.n_heads / p.n_kv_heads <= 8) {
+        struct phase phase = {};
+        phase.kind = PHASE_ATTENTION;
+        phase.attention = {p.q, p.k_cache, p.v_cache, p.out, p.tables, p.table_width, p.kv_lengths, p.partial,
+                           p.arrivals, (int)n_tokens, p.n_heads, p.n_kv_heads, (int)op->q.shape[2], p.block_tokens,
+                           p.block_shift, p.scale};
+        if (program_append(cuda, &phase, n_tokens, false)) return;
+    }
     switch (op->q.shape[2]) {
     case 32:
         run<32>(cuda, p, op->work);

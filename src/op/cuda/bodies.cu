@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "op/cuda/elementwise.cuh"
+#include "op/cuda/program.cuh"
 
 /* ---- products ----------------------------------------------------------------------------------- */
 
@@ -44,9 +45,25 @@ static struct joined join(const struct op_linear *op)
     return j;
 }
 
-static bool is_few(const struct op_cuda *cuda, int64_t n_tokens)
+static struct phase linear_phase_of(const struct joined *j, enum linear_end end)
 {
-    return n_tokens <= STREAM_MAX_TOKENS && !cuda->deterministic;
+    struct phase phase = {};
+    phase.kind = PHASE_LINEAR;
+    struct linear_phase *p = &phase.linear;
+    p->weights = j->weights, p->scales = j->scales, p->bias = j->bias;
+    p->n_outputs = (int)j->n_outputs, p->width = (int)j->width;
+    p->row_bytes = (int)j->width * (j->fp8 ? 1 : 2);
+    p->end = end;
+    p->n_pairs = (int)j->n_outputs / 2; /* neighbours */
+    p->pair_a = 1, p->pair_b = 2, p->pair_c = 1;
+    return phase;
+}
+
+static void take_norm(struct phase *phase, const struct op_rms_norm *norm)
+{
+    phase->linear.residual = (const float *)norm->residual.data;
+    phase->linear.norm = (const float *)norm->weight.data;
+    phase->linear.epsilon = norm->epsilon;
 }
 
 /* x in bf16, or narrow with a scale a row, as the weights want it. */
@@ -72,14 +89,11 @@ static void linear_one(struct op_cuda *cuda, const struct op_linear *op, float *
     const bf16 *x = (const bf16 *)op->x.data;
     bool out_f32 = residual || op->outs[0].dtype == DTYPE_F32;
     void *out = residual ? (void *)residual : op->outs[0].data;
-    struct stream_linear s = {};
-    s.weights = j.weights, s.scales = j.scales, s.bias = j.bias;
-    s.n_tokens = n_tokens, s.n_outputs = j.n_outputs, s.width = j.width;
-    s.x = x;
-    s.end = residual ? STREAM_ADD : STREAM_STORE;
-    s.out_f32 = out_f32 ? (float *)out : NULL;
-    s.out = out_f32 ? NULL : (bf16 *)out;
-    if (is_few(cuda, n_tokens) && stream_linear_run(cuda, &s)) return;
+    struct phase phase = linear_phase_of(&j, residual ? LINEAR_ADD : LINEAR_STORE);
+    phase.linear.x = x;
+    phase.linear.out_f32 = out_f32 ? (float *)out : NULL;
+    phase.linear.out = out_f32 ? NULL : (bf16 *)out;
+    if (j.n_outputs % 2 == 0 && program_append(cuda, &phase, n_tokens, j.fp8)) return;
     multiply(cuda, &j, x, false, n_tokens, out, out_f32, residual != NULL);
     if (j.bias) add_bias_run(cuda, out, out_f32, j.bias, n_tokens, j.n_outputs);
 }
@@ -103,6 +117,11 @@ static void op_linear_add_cuda(const struct op_context *context, const struct op
 
 static void op_rms_norm_cuda(const struct op_context *context, const struct op_rms_norm *op)
 {
+    struct phase phase = {};
+    phase.kind = PHASE_NORM;
+    phase.norm = {(const float *)op->residual.data, (const float *)op->weight.data, (bf16 *)op->out.data, op->epsilon,
+                  (int)op->out.shape[1]};
+    if (program_append(context->cuda, &phase, op->out.shape[0], false)) return;
     rms_norm_run(context->cuda, (const float *)op->residual.data, (const float *)op->weight.data,
                  op->epsilon, op->out.shape[0], op->out.shape[1], (bf16 *)op->out.data, NULL, NULL);
 }
@@ -148,31 +167,20 @@ static void norm_for(struct op_cuda *cuda, const struct op_rms_norm *op, bool fp
                  op->out.shape[0], op->out.shape[1], NULL, cuda->narrow, cuda->narrow_scales);
 }
 
-static struct stream_linear normed_stream(const struct joined *j, const struct op_rms_norm *norm)
-{
-    struct stream_linear s = {};
-    s.weights = j->weights, s.scales = j->scales, s.bias = j->bias;
-    s.n_tokens = norm->out.shape[0], s.n_outputs = j->n_outputs, s.width = j->width;
-    s.residual = (const float *)norm->residual.data;
-    s.norm = (const float *)norm->weight.data;
-    s.epsilon = norm->epsilon;
-    return s;
-}
-
 static void op_attention_input_cuda(const struct op_context *context, const struct op_attention_input *op)
 {
     struct op_cuda *cuda = context->cuda;
     struct joined j = join(&op->project);
     struct rope_arguments r = rope_arguments_of(&op->rotate);
-    if (is_few(cuda, r.n_tokens) && j.is_joined) {
-        struct stream_linear s = normed_stream(&j, &op->norm);
-        s.end = STREAM_QKV;
-        s.out = r.q_out, s.cos = r.cos, s.sin = r.sin, s.slots = r.slots;
-        s.k_cache = r.k_cache, s.v_cache = r.v_cache;
-        s.n_heads = r.n_heads, s.n_kv_heads = r.n_kv_heads, s.head_dim = r.head_dim;
-        s.block_tokens = r.block_tokens;
-        if (stream_linear_run(cuda, &s)) return;
-    }
+    struct phase phase = linear_phase_of(&j, LINEAR_QKV);
+    struct linear_phase *p = &phase.linear;
+    take_norm(&phase, &op->norm);
+    p->pair_a = p->pair_c = r.head_dim / 2, p->pair_b = r.head_dim;
+    p->out = r.q_out, p->cos = r.cos, p->sin = r.sin, p->slots = r.slots;
+    p->k_cache = r.k_cache, p->v_cache = r.v_cache;
+    p->n_heads = r.n_heads, p->n_kv_heads = r.n_kv_heads, p->head_dim = r.head_dim;
+    p->block_tokens = r.block_tokens;
+    if (program_append(cuda, &phase, r.n_tokens, j.fp8)) return;
     norm_for(cuda, &op->norm, j.fp8);
     multiply(cuda, &j, (const bf16 *)op->norm.out.data, true, r.n_tokens, cuda->wide, false, false);
     int64_t q_width = (int64_t)r.n_heads * r.head_dim, kv_width = (int64_t)r.n_kv_heads * r.head_dim;
@@ -191,12 +199,11 @@ static void op_feed_forward_input_cuda(const struct op_context *context,
     struct joined j = join(&op->project);
     int64_t n_tokens = op->norm.out.shape[0], width = op->activate.out.shape[1];
     bf16 *out = (bf16 *)op->activate.out.data;
-    if (is_few(cuda, n_tokens)) {
-        struct stream_linear s = normed_stream(&j, &op->norm);
-        s.end = STREAM_SILU;
-        s.out = out;
-        if (stream_linear_run(cuda, &s)) return;
-    }
+    struct phase phase = linear_phase_of(&j, LINEAR_SILU);
+    take_norm(&phase, &op->norm);
+    phase.linear.pair_a = phase.linear.n_pairs, phase.linear.pair_c = phase.linear.n_pairs;
+    phase.linear.out = out;
+    if (program_append(cuda, &phase, n_tokens, j.fp8)) return;
     norm_for(cuda, &op->norm, j.fp8);
     multiply(cuda, &j, (const bf16 *)op->norm.out.data, true, n_tokens, cuda->wide, false, false);
     if (j.bias) add_bias_run(cuda, cuda->wide, false, j.bias, n_tokens, j.n_outputs);
@@ -242,7 +249,7 @@ static struct layout lay_out(const struct op_cuda_limits *l)
     at.wide = take(T * (size_t)larger(q_width + 2 * kv_width, 2 * l->intermediate_size) * sizeof(bf16));
     at.narrow = take(T * (size_t)larger(larger(l->hidden_size, l->intermediate_size), q_width));
     at.scales = take(T * sizeof(float));
-    at.partial = take((size_t)l->max_decode_items * (size_t)l->n_heads * (size_t)(l->head_dim + 2) *
+    at.partial = take((size_t)larger(l->max_decode_items, 1024) * (size_t)l->n_heads * (size_t)(l->head_dim + 2) *
                       sizeof(float));
     at.arrivals = take(T * (size_t)l->n_kv_heads * sizeof(uint32_t));
     at.workspace = take(LIBRARY_WORKSPACE_BYTES);
@@ -284,6 +291,11 @@ extern "C" status op_cuda_create(struct op_cuda **out, struct device *device,
     cuda->n_multiprocessors = info->n_multiprocessors;
     cuda->is_hopper = info->major >= 9;
     cuda->cublas = cublas_open(err);
+    if (cuda->cublas && cuda->is_hopper) cuda->program = program_create(device, limits->n_layers, err);
+    if (cuda->is_hopper && !cuda->program) {
+        op_cuda_destroy(cuda);
+        return STATUS_NO_MEMORY;
+    }
     status result = cuda->cublas ? device_allocate(device, at.total, &cuda->memory, err) : STATUS_UNSUPPORTED;
     if (result == STATUS_OK)
         result = device_set_zero(device, (char *)cuda->memory + at.arrivals, at.workspace - at.arrivals, err);
@@ -306,6 +318,7 @@ extern "C" void op_cuda_destroy(struct op_cuda *cuda)
 {
     if (!cuda) return;
     device_free(cuda->device, cuda->memory);
+    program_destroy(cuda->program, cuda->device);
     cublas_close(cuda->cublas);
     free(cuda);
 }
@@ -314,6 +327,7 @@ extern "C" void op_cuda_set_deterministic(struct op_cuda *cuda, bool on) { cuda-
 
 extern "C" status op_cuda_check(struct op_cuda *cuda, struct error *err)
 {
+    program_flush(cuda);
     if (cuda->failed != cudaSuccess) {
         cudaError_t code = cuda->failed;
         cuda->failed = cudaSuccess;

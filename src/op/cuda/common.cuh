@@ -14,12 +14,14 @@ extern "C" {
 typedef __nv_bfloat16 bf16;
 
 struct cublas;
+struct program;
 
 struct op_cuda {
     struct device *device;
     cudaStream_t stream;
     struct op_cuda_limits limits;
     struct cublas *cublas;
+    struct program *program; /* what few tokens are computed by: program.cuh */
     int n_multiprocessors;
     bool is_hopper, deterministic;
     cudaError_t failed; /* the first error of a launch */
@@ -39,40 +41,20 @@ enum { LIBRARY_WORKSPACE_BYTES = 64 << 20 };
 
 #define WARP 32
 
-/* ---- programmatic dependent launch: a kernel may begin while the one before it ends ------------- */
+/* Runs what a program holds first: launches are in the order of the calls. */
+void program_flush(struct op_cuda *);
 
-/* The next kernel of the stream may start now: it waits for our end before it touches our results. */
-__device__ __forceinline__ void allow_next()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-/* Until the kernels before are done and their writes can be seen. */
-__device__ __forceinline__ void wait_previous()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/* Launches with the attribute that lets the kernel start early; every kernel here calls wait_previous before it
- * reads what others wrote, and before it writes anything. */
 template <typename... Parameters, typename... Arguments>
 static void launch(struct op_cuda *cuda, const char *name, void (*kernel)(Parameters...), dim3 grid,
                    dim3 block, size_t shared, Arguments... arguments)
 {
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    program_flush(cuda);
     cudaLaunchConfig_t config = {};
-    cudaLaunchAttribute attribute = {};
     config.gridDim = grid;
     config.blockDim = block;
     config.dynamicSmemBytes = shared;
     config.stream = cuda->stream;
-    attribute.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attribute.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &attribute;
-    config.numAttrs = cuda->is_hopper ? 1 : 0;
     cudaError_t code = cudaSuccess;
     if (shared > 48 * 1024)
         code = cudaFuncSetAttribute((const void *)kernel,
@@ -170,6 +152,39 @@ __device__ __forceinline__ void multiply_add(float (&d)[4], const uint32_t (&a)[
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+/* The running softmax of 16 rows: this thread's two rows, `lane / 4` and 8 more. */
+struct running_softmax {
+    float largest[2], total[2];
+};
+
+/* scores (already masked) become weights; sums so far are scaled down when a row's largest grows. */
+template <int HD, int TILES, int HALVES = 2>
+__device__ __forceinline__ void soften(float (&scores)[TILES][4], running_softmax &r,
+                                       float (&sums)[HD / 8][4], float scale)
+{
+#pragma unroll
+    for (int h = 0; h < HALVES; h++) { /* rows 8 to 15 may be empty */
+        float largest = r.largest[h];
+#pragma unroll
+        for (int n = 0; n < TILES; n++)
+            largest = fmaxf(largest, fmaxf(scores[n][2 * h], scores[n][2 * h + 1]));
+        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
+        largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
+        float base = largest == -INFINITY ? 0.0f : largest * scale;
+        float shrink = exp2f(r.largest[h] * scale - base), total = 0;
+#pragma unroll
+        for (int n = 0; n < TILES; n++) {
+            scores[n][2 * h] = exp2f(scores[n][2 * h] * scale - base);
+            scores[n][2 * h + 1] = exp2f(scores[n][2 * h + 1] * scale - base);
+            total += scores[n][2 * h] + scores[n][2 * h + 1];
+        }
+        r.largest[h] = largest;
+        r.total[h] = r.total[h] * shrink + total; /* of this thread's columns */
+#pragma unroll
+        for (int d = 0; d < HD / 8; d++) sums[d][2 * h] *= shrink, sums[d][2 * h + 1] *= shrink;
+    }
+}
+
 /* ---- the parts ---------------------------------------------------------------------------------- */
 
 struct cublas *cublas_open(struct error *err);
@@ -183,27 +198,6 @@ struct product {
     bool out_f32, add;
 };
 void cublas_product(struct op_cuda *, const struct product *);
-
-/* Streams the weights for a few tokens: see linear_stream.cu. False when the shape is not for it. */
-enum stream_end { STREAM_STORE, STREAM_ADD, STREAM_QKV, STREAM_SILU };
-struct stream_linear {
-    const void *weights; /* (N, K), joined projections one behind the other */
-    const float *scales; /* (N): weights are E4M3; NULL: bf16 */
-    const float *bias;   /* (N) or NULL, of the joined rows */
-    int64_t n_tokens, n_outputs, width;
-    const bf16 *x;                /* (T, K), or NULL: the norm of */
-    const float *residual, *norm; /* (T, K), (K) */
-    float epsilon;
-    enum stream_end end;
-    float *out_f32;     /* STORE, ADD */
-    bf16 *out;          /* STORE, QKV: (T, H, HD), SILU: (T, N / 2) */
-    const float *cos, *sin; /* QKV */
-    const int32_t *slots;
-    bf16 *k_cache, *v_cache;
-    int n_heads, n_kv_heads, head_dim, block_tokens;
-};
-enum { STREAM_MAX_TOKENS = 4 };
-bool stream_linear_run(struct op_cuda *, const struct stream_linear *);
 
 void op_attention_cuda(const struct op_context *, const struct op_attention *);
 

@@ -158,6 +158,7 @@ static struct plan *find_plan(struct op_cuda *cuda, const struct product *p)
 void cublas_product(struct op_cuda *cuda, const struct product *p)
 {
     if (p->n_tokens == 0) return;
+    program_flush(cuda);
     struct cublas *c = cuda->cublas;
     struct plan *plan = find_plan(cuda, p);
     if (!plan) return;

@@ -1,4 +1,5 @@
 #include "op/cuda/elementwise.cuh"
+#include "op/cuda/program.cuh"
 
 /* ---- 8-bit floats ------------------------------------------------------------------------------- */
 
@@ -36,8 +37,6 @@ __global__ void __launch_bounds__(ROW_THREADS)
                     uint8_t *narrow, float *scales)
 {
     __shared__ float sums[33];
-    allow_next();
-    wait_previous();
     int64_t row = blockIdx.x;
     const float4 *x = (const float4 *)(residual + row * width), *w = (const float4 *)weight;
     int n = width / 4;
@@ -106,8 +105,6 @@ __global__ void __launch_bounds__(ROW_THREADS)
                uint8_t *narrow, float *scales)
 {
     __shared__ float sums[33];
-    allow_next();
-    wait_previous();
     int64_t row = blockIdx.x;
     int n = width / 8;
     auto value = [&](int at, float (&v)[8]) {
@@ -173,8 +170,6 @@ void silu_mul_run(struct op_cuda *cuda, const bf16 *gate, const bf16 *up, int64_
 /* A block a token; a thread takes two neighbouring pairs (j, j + 1) and their partners. */
 __global__ void __launch_bounds__(256) rope_kv_kernel(const rope_arguments p)
 {
-    allow_next();
-    wait_previous();
     int64_t t = blockIdx.x;
     int half = p.head_dim / 2, quarters = half / 2;
     int n_heads = p.n_heads + 2 * p.n_kv_heads;
@@ -217,8 +212,6 @@ void rope_kv_run(struct op_cuda *cuda, const struct rope_arguments *p)
 template <typename E>
 __global__ void add_bias_kernel(E *x, const float *bias, int64_t count, int64_t width)
 {
-    allow_next();
-    wait_previous();
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) x[i] = (E)((float)x[i] + bias[i % width]);
 }
@@ -236,8 +229,6 @@ void add_bias_run(struct op_cuda *cuda, void *x, bool f32, const float *bias, in
 
 __global__ void add_kernel(float *residual, const bf16 *delta, int64_t count)
 {
-    allow_next();
-    wait_previous();
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) residual[i] += (float)delta[i];
 }
@@ -253,8 +244,6 @@ void op_add_cuda(const struct op_context *context, const struct op_add *op)
 
 __global__ void embedding_kernel(float *out, const bf16 *table, const int32_t *ids, int width)
 {
-    allow_next();
-    wait_previous();
     int64_t t = blockIdx.x;
     const uint32_t *from = (const uint32_t *)(table + (int64_t)ids[t] * width);
     float2 *to = (float2 *)(out + t * width);
@@ -271,8 +260,6 @@ void op_embedding_cuda(const struct op_context *context, const struct op_embeddi
 
 __global__ void gather_rows_kernel(float4 *out, const float4 *x, const int32_t *rows, int width)
 {
-    allow_next();
-    wait_previous();
     int64_t r = blockIdx.x;
     const float4 *from = x + (int64_t)rows[r] * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) out[r * width + i] = from[i];
@@ -280,6 +267,11 @@ __global__ void gather_rows_kernel(float4 *out, const float4 *x, const int32_t *
 
 void op_gather_rows_cuda(const struct op_context *context, const struct op_gather_rows *op)
 {
+    struct phase phase = {};
+    phase.kind = PHASE_GATHER;
+    phase.gather = {(const float4 *)op->x.data, (float4 *)op->out.data, (const int32_t *)op->rows.data,
+                    (int)op->out.shape[0], (int)(op->out.shape[1] / 4)};
+    if (program_append(context->cuda, &phase, op->out.shape[0], false)) return;
     launch(context->cuda, "gather_rows", gather_rows_kernel, dim3((unsigned)op->out.shape[0]),
            dim3(256), 0, (float4 *)op->out.data, (const float4 *)op->x.data,
            (const int32_t *)op->rows.data, (int)(op->out.shape[1] / 4));

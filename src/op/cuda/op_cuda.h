@@ -13,7 +13,7 @@
 struct op_cuda_limits {
     int64_t max_tokens, max_logit_rows; /* of a step */
     int64_t max_decode_items;           /* of struct op_attention_work */
-    int64_t hidden_size, intermediate_size, n_heads, n_kv_heads, head_dim;
+    int64_t n_layers, hidden_size, intermediate_size, n_heads, n_kv_heads, head_dim;
 };
 
 /* What the bodies of one engine share: stream, libraries, scratch. STATUS_UNSUPPORTED without cuBLASLt, which is

@@ -31,9 +31,7 @@ __global__ void __launch_bounds__(1024)
 {
     __shared__ best bests[32];
     __shared__ int bad;
-    allow_next();
     if (threadIdx.x == 0) bad = 0;
-    wait_previous();
     __syncthreads();
     op_cuda_draw draw = {};
     if (DRAW) draw = draws[blockIdx.x];
@@ -88,8 +86,6 @@ enum { RANDOM_CHUNK = 1 << 20 }; /* cmd/random_model.c */
 
 __global__ void fill_random_kernel(uint16_t *data, uint64_t n_words, uint64_t offset)
 {
-    allow_next();
-    wait_previous();
     for (uint64_t i = (uint64_t)blockIdx.x * blockDim.x + threadIdx.x; i < n_words;
          i += (uint64_t)gridDim.x * blockDim.x) {
         uint64_t at = offset + i * 8, chunk = at / RANDOM_CHUNK, counter = at % RANDOM_CHUNK / 8;
