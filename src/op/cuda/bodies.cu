@@ -291,7 +291,7 @@ extern "C" status op_cuda_create(struct op_cuda **out, struct device *device,
     cuda->n_multiprocessors = info->n_multiprocessors;
     cuda->is_hopper = info->major >= 9;
     cuda->cublas = cublas_open(err);
-    if (cuda->cublas && cuda->is_hopper) cuda->program = program_create(device, limits->n_layers, err);
+    if (cuda->cublas && cuda->is_hopper) cuda->program = program_create(cuda, err);
     if (cuda->is_hopper && !cuda->program) {
         op_cuda_destroy(cuda);
         return STATUS_NO_MEMORY;

@@ -8,11 +8,17 @@ enum {
     WARPS = 15, /* that compute; one more copies: sixteen may have 128 registers a thread */
     WORKERS = WARPS * WARP,
     THREADS = WORKERS + WARP,
-    CHUNK_BYTES = WARP * 16,     /* what a warp reads at once */
-    STAGE_BYTES = 8 * CHUNK_BYTES, /* one copy, a piece of a row */
+    CHUNK_BYTES = WARP * 16, /* what a warp reads at once */
     MOST_STAGES = 8,
     LEAST_STAGES = 2,
 };
+/* One copy, a piece of a row. Smaller where more tokens leave less room. */
+__host__ __device__ constexpr int stage_bytes(int T) { return T == 1 ? 8 * CHUNK_BYTES : 4 * CHUNK_BYTES; }
+/* Elements between two tokens' x. */
+__host__ __device__ constexpr int stride_of(int row_bytes, int T, bool fp8)
+{
+    return (row_bytes + stage_bytes(T) - 1) / stage_bytes(T) * stage_bytes(T) / (fp8 ? 1 : 2);
+}
 
 /* All warps that compute. */
 __device__ __forceinline__ void workers_sync() { asm volatile("bar.sync 1, %0;" ::"n"((int)WORKERS) : "memory"); }
@@ -254,36 +260,102 @@ __device__ __forceinline__ void copy_bulk(void *to, const void *from, uint32_t b
 #endif
 }
 
+__device__ __forceinline__ void fetch_to_second_level(const void *from, uint32_t bytes)
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+#endif
+}
+
+/* A block's share of an attention phase: split `split` of one key/value head of one sequence. */
+struct attention_task {
+    int sequence, kv_head, split, n_splits, begin, end, most;
+};
+
+__device__ __forceinline__ attention_task task_of(const attention_phase &p, int task)
+{
+    attention_task t;
+    t.most = max(1, (int)gridDim.x / (p.n_sequences * p.n_kv_heads));
+    t.split = task % t.most, t.kv_head = task / t.most % p.n_kv_heads, t.sequence = task / t.most / p.n_kv_heads;
+    int length = p.kv_lengths[t.sequence];
+    int size = max(WARPS * 16, ((length + t.most - 1) / t.most + 15) / 16 * 16); /* one round of all warps at least */
+    t.n_splits = (length + size - 1) / size;
+    t.begin = t.split * size, t.end = min(length, t.begin + size);
+    return t;
+}
+
+__device__ __forceinline__ int n_tasks(const attention_phase &p)
+{
+    int pairs = p.n_sequences * p.n_kv_heads;
+    return pairs * max(1, (int)gridDim.x / pairs);
+}
+
+/* Keys and values that this block will read in the next phase, asked into the second level: behind all the weights under
+ * way they would be waited for. At most what does not crowd the weights out. */
+__device__ __noinline__ void fetch_keys(const attention_phase &p)
+{
+    enum { MOST_BYTES = 192 * 1024 };
+    const int bytes = p.block_tokens * p.head_dim * 2, most = MOST_BYTES / (2 * bytes);
+    for (int task = blockIdx.x; task < n_tasks(p); task += gridDim.x) {
+        attention_task t = task_of(p, task);
+        if (t.begin >= t.end) continue;
+        const int32_t *table = p.tables + (int64_t)t.sequence * *p.table_width;
+        int first = t.begin >> p.block_shift, last = (t.end - 1) >> p.block_shift;
+        for (int i = first + threadIdx.x; i <= last && i < first + most; i += WORKERS) {
+            int64_t at = ((int64_t)table[i] * p.n_kv_heads + t.kv_head) * p.block_tokens * p.head_dim;
+            fetch_to_second_level(p.k_cache + at, (uint32_t)bytes);
+            fetch_to_second_level(p.v_cache + at, (uint32_t)bytes);
+        }
+    }
+}
+
 struct rings {
-    char *memory; /* (WARPS, stages, STAGE_BYTES) */
+    char *memory;           /* (WARPS, stages, stage bytes) */
     uint64_t *full, *empty; /* (WARPS, MOST_STAGES) */
     int stages;
 };
 
-/* The warp that copies: lane w fills the ring of warp w, row a then row b of each of its pairs, phase after phase, as
- * far ahead as there is room. */
-__device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_phases)
+/* A block has every gridDim.x-th pair of a product. Their rows, a then b of each pair, are cut into pieces, and every warp
+ * has an equal run of them: all warps end together, whatever the shape. */
+struct share {
+    int n_pairs; /* of the block */
+    int begin, end; /* pieces of the warp */
+};
+__device__ __forceinline__ share share_of(int n_pairs, int pieces_of_row, int warp)
 {
-    const int lane = threadIdx.x % WARP, first_pair = blockIdx.x + lane * gridDim.x, step = gridDim.x * WARPS;
-    char *ring = r.memory + lane * r.stages * STAGE_BYTES;
-    int index = -1, pair = 0, n_pairs = 0, pair_a = 1, pair_b = 0, at = 0, row_bytes = 0, stage = 0;
+    int mine = (n_pairs - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x;
+    int n = 2 * mine * pieces_of_row;
+    return {mine, (int)((int64_t)n * warp / WARPS), (int)((int64_t)n * (warp + 1) / WARPS)};
+}
+
+/* The warp that copies: lane w fills the ring of warp w, phase after phase, as far ahead as there is room. */
+template <int STAGE> __device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_phases)
+{
+    const int lane = threadIdx.x % WARP;
+    char *ring = r.memory + lane * r.stages * STAGE;
+    int index = -1, stage = 0, left = 0, piece = 0, pieces_of_row = 1, row = 0, row_bytes = 0;
+    int pair_a = 1, pair_b = 0;
     uint32_t parity = 1; /* of "empty": a fresh barrier counts as passed */
     int64_t other = 0;
     const char *weights = NULL, *from = NULL;
-    bool second = false;
-    auto begin_pair = [&]() {
-        from = weights + ((int64_t)(pair / pair_a) * pair_b + pair % pair_a) * row_bytes;
-        second = false;
+    auto begin_row = [&]() {
+        int pair = blockIdx.x + row / 2 * gridDim.x;
+        from = weights + ((int64_t)(pair / pair_a) * pair_b + pair % pair_a) * row_bytes + (row & 1 ? other : 0);
     };
     auto next_phase = [&]() {
         for (index++; index < n_phases; index++) {
             const linear_phase *p = &phases[index].linear;
-            if (phases[index].kind != PHASE_LINEAR || p->n_pairs <= first_pair) continue;
+            if (phases[index].kind != PHASE_LINEAR) continue;
+            row_bytes = p->row_bytes;
+            pieces_of_row = (row_bytes + STAGE - 1) / STAGE;
+            share mine = share_of(p->n_pairs, pieces_of_row, lane);
+            left = mine.end - mine.begin;
+            if (left <= 0) continue;
             weights = (const char *)p->weights;
-            n_pairs = p->n_pairs, pair_a = p->pair_a, pair_b = p->pair_b, row_bytes = p->row_bytes;
+            pair_a = p->pair_a, pair_b = p->pair_b;
             other = (int64_t)p->pair_c * row_bytes;
-            pair = first_pair;
-            begin_pair();
+            row = mine.begin / pieces_of_row, piece = mine.begin % pieces_of_row;
+            begin_row();
             return;
         }
     };
@@ -293,26 +365,19 @@ __device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_
         index = n_phases;
     while (__any_sync(~0u, index < n_phases)) {
         if (index >= n_phases || !barrier_test(&r.empty[lane * MOST_STAGES + stage], parity)) continue;
-        uint32_t bytes = (uint32_t)min(STAGE_BYTES, row_bytes - at);
-        copy_bulk(ring + stage * STAGE_BYTES, from + at, bytes, &r.full[lane * MOST_STAGES + stage]);
+        uint32_t bytes = (uint32_t)min(STAGE, row_bytes - piece * STAGE);
+        copy_bulk(ring + stage * STAGE, from + piece * STAGE, bytes, &r.full[lane * MOST_STAGES + stage]);
         if (++stage == r.stages) stage = 0, parity ^= 1;
-        at += STAGE_BYTES;
-        if (at < row_bytes) continue;
-        at = 0;
-        if (!second) {
-            from += other;
-            second = true;
-        } else {
-            pair += step;
-            if (pair < n_pairs)
-                begin_pair();
-            else
-                next_phase();
+        if (--left == 0) {
+            next_phase();
+        } else if (++piece == pieces_of_row) {
+            piece = 0;
+            row++;
+            begin_row();
         }
     }
 }
 
-/* n_chunks chunks of a stage. */
 template <int T, bool FP8>
 __device__ __forceinline__ void multiply_chunk(float (&even)[T], float (&odd)[T], const char *stage, const bf16 *x,
                                                int stride, int c)
@@ -337,13 +402,15 @@ __device__ __forceinline__ void multiply_chunk(float (&even)[T], float (&odd)[T]
     }
 }
 
+/* A stage of which `bytes` are left in the row. */
 template <int T, bool FP8>
 __device__ __forceinline__ void multiply_stage(float (&even)[T], float (&odd)[T], const char *stage, const bf16 *x,
                                                int stride, int bytes)
 {
-    if (bytes >= STAGE_BYTES) {
+    constexpr int chunks = stage_bytes(T) / CHUNK_BYTES;
+    if (bytes >= stage_bytes(T)) {
 #pragma unroll
-        for (int c = 0; c < STAGE_BYTES / CHUNK_BYTES; c++) multiply_chunk<T, FP8>(even, odd, stage, x, stride, c);
+        for (int c = 0; c < chunks; c++) multiply_chunk<T, FP8>(even, odd, stage, x, stride, c);
     } else {
         for (int c = 0; c * CHUNK_BYTES < bytes; c++) multiply_chunk<T, FP8>(even, odd, stage, x, stride, c);
     }
@@ -355,37 +422,63 @@ struct reader {
     uint32_t parity;
 };
 
+/* Sums of the block's rows into `sums` (2 * pairs, T), zero before; a row's parts come from neighbouring warps. */
 template <int T, bool FP8>
-__device__ void multiply_rows(const linear_phase &p, const rings &r, reader &at, const bf16 *x, int stride,
-                              int n_tokens)
+__device__ __forceinline__ void multiply_rows(const linear_phase &p, const rings &r, reader &at, const bf16 *x,
+                                              int stride, float *sums)
 {
+    constexpr int STAGE = stage_bytes(T);
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const char *ring = r.memory + warp * r.stages * STAGE_BYTES + lane * 16;
+    const char *ring = r.memory + warp * r.stages * STAGE + lane * 16;
     uint64_t *full = r.full + warp * MOST_STAGES, *empty = r.empty + warp * MOST_STAGES;
-    const int row_bytes = p.row_bytes, n_pairs = p.n_pairs;
-    for (int pair = blockIdx.x + warp * gridDim.x; pair < n_pairs; pair += gridDim.x * WARPS) {
-        float results[2][T];
-        end_values end = load_end(p, pair, lane, n_tokens);
-#pragma unroll
-        for (int row = 0; row < 2; row++) {
-            float even[T] = {}, odd[T] = {};
-            const bf16 *from = x + lane * 8;
-            for (int left = row_bytes; left > 0; left -= STAGE_BYTES) {
-                while (!barrier_test(full + at.stage, at.parity)) {}
-                multiply_stage<T, FP8>(even, odd, ring + at.stage * STAGE_BYTES, from, stride, left);
-                from += STAGE_BYTES / (FP8 ? 1 : 2);
-                __syncwarp();
-                if (lane == 0) barrier_arrive(empty + at.stage);
-                if (++at.stage == r.stages) at.stage = 0, at.parity ^= 1;
-            }
-#pragma unroll
-            for (int t = 0; t < T; t++) results[row][t] = warp_sum(even[t] + odd[t]);
+    const int row_bytes = p.row_bytes, pieces_of_row = (row_bytes + STAGE - 1) / STAGE;
+    share mine = share_of(p.n_pairs, pieces_of_row, warp);
+    int row = mine.begin / pieces_of_row, piece = mine.begin % pieces_of_row;
+    for (int left = mine.end - mine.begin; left > 0;) {
+        float even[T] = {}, odd[T] = {};
+        int until = min(pieces_of_row, piece + left);
+        left -= until - piece;
+        for (; piece < until; piece++) {
+            while (!barrier_test(full + at.stage, at.parity)) {}
+            multiply_stage<T, FP8>(even, odd, ring + at.stage * STAGE, x + piece * (STAGE / (FP8 ? 1 : 2)) + lane * 8,
+                                   stride, row_bytes - piece * STAGE);
+            __syncwarp();
+            if (lane == 0) barrier_arrive(empty + at.stage);
+            if (++at.stage == r.stages) at.stage = 0, at.parity ^= 1;
         }
-        float a = results[0][0], b = results[1][0];
 #pragma unroll
-        for (int t = 1; t < T; t++)
-            if (lane == t) a = results[0][t], b = results[1][t];
-        store_end(p, pair, lane, n_tokens, end, a, b);
+        for (int t = 0; t < T; t++) {
+            float sum = warp_sum(even[t] + odd[t]);
+            if (lane == 0) atomicAdd(sums + row * T + t, sum);
+        }
+        piece = 0;
+        row++;
+    }
+}
+
+/* From x to results: all of a product's phase but the meeting. */
+template <int T, bool FP8>
+__device__ __forceinline__ void product_phase(const linear_phase &p, const rings &r, reader &at, char *room,
+                                              int n_tokens, const phase *next, float *block_sums)
+{
+    const int stride = stride_of(p.row_bytes, T, FP8);
+    bf16 *x = (bf16 *)room;
+    float *sums = (float *)(x + T * stride);
+    int mine = (p.n_pairs - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x;
+    for (int i = threadIdx.x; i < 2 * mine * T; i += WORKERS) sums[i] = 0;
+    prepare_x<T, FP8>(p, x, stride, n_tokens, block_sums);
+    /* what the first results need, asked for before the sums */
+    const int token = threadIdx.x % T;
+    int pair = blockIdx.x + threadIdx.x / T * gridDim.x;
+    end_values end = {};
+    if (pair < p.n_pairs) end = load_end(p, pair, token, n_tokens);
+    if (next && next->kind == PHASE_ATTENTION) fetch_keys(next->attention);
+    multiply_rows<T, FP8>(p, r, at, x, stride, sums);
+    workers_sync();
+    for (int i = threadIdx.x / T; i < mine; i += WORKERS / T) {
+        pair = blockIdx.x + i * gridDim.x;
+        if (i >= WORKERS / T) end = load_end(p, pair, token, n_tokens);
+        store_end(p, pair, token, n_tokens, end, sums[2 * i * T + token], sums[(2 * i + 1) * T + token]);
     }
 }
 
@@ -415,15 +508,6 @@ __device__ __forceinline__ void attend_16(const attention_phase &p, const querie
 #pragma unroll
         for (int j = 0; j < HD / 32; j++) keys[n][j] = valid ? __ldcg(from + 4 * j) : make_uint4(0, 0, 0, 0);
     }
-    float scores[2][4] = {};
-#pragma unroll
-    for (int j = 0; j < HD / 32; j++)
-#pragma unroll
-        for (int n = 0; n < 2; n++) {
-            const uint32_t a[4] = {q.rows[j].x, 0, q.rows[j].y, 0}, b[4] = {q.rows[j].z, 0, q.rows[j].w, 0};
-            multiply_add(scores[n], a, keys[n][j].x, keys[n][j].y);
-            multiply_add(scores[n], b, keys[n][j].z, keys[n][j].w);
-        }
     uint4 values[4][HD / 64];
 #pragma unroll
     for (int i = 0; i < 4; i++) {
@@ -433,6 +517,15 @@ __device__ __forceinline__ void attend_16(const attention_phase &p, const querie
 #pragma unroll
         for (int j = 0; j < HD / 64; j++) values[i][j] = valid ? __ldcg(from + 8 * j) : make_uint4(0, 0, 0, 0);
     }
+    float scores[2][4] = {};
+#pragma unroll
+    for (int j = 0; j < HD / 32; j++)
+#pragma unroll
+        for (int n = 0; n < 2; n++) {
+            const uint32_t a[4] = {q.rows[j].x, 0, q.rows[j].y, 0}, b[4] = {q.rows[j].z, 0, q.rows[j].w, 0};
+            multiply_add(scores[n], a, keys[n][j].x, keys[n][j].y);
+            multiply_add(scores[n], b, keys[n][j].z, keys[n][j].w);
+        }
 #pragma unroll
     for (int n = 0; n < 2; n++)
 #pragma unroll
@@ -458,12 +551,10 @@ template <int HD> __device__ __noinline__ void attend(const attention_phase &p, 
 {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, group = p.n_heads / p.n_kv_heads;
     float *bests = shared, *totals = bests + WARPS * 8, *parts = totals + WARPS * 8;
-    int pairs = p.n_sequences * p.n_kv_heads, most = max(1, (int)gridDim.x / pairs);
-    for (int task = blockIdx.x; task < pairs * most; task += gridDim.x) {
-        int split = task % most, kv_head = task / most % p.n_kv_heads, sequence = task / most / p.n_kv_heads;
-        int length = p.kv_lengths[sequence];
-        int size = max(64, ((length + most - 1) / most + 15) / 16 * 16), n_splits = (length + size - 1) / size;
-        int begin = split * size, end = min(length, begin + size);
+    for (int task = blockIdx.x; task < n_tasks(p); task += gridDim.x) {
+        const attention_task t = task_of(p, task);
+        const int sequence = t.sequence, kv_head = t.kv_head, split = t.split, n_splits = t.n_splits, most = t.most;
+        const int begin = t.begin, end = t.end;
         if (begin >= end) continue;
         const int32_t *table = p.tables + (int64_t)sequence * *p.table_width;
         const bf16 *rows = p.q + ((int64_t)sequence * p.n_heads + kv_head * group) * HD;
@@ -577,33 +668,35 @@ __global__ void __launch_bounds__(THREADS, 1)
 {
     extern __shared__ __align__(1024) char shared[];
     __shared__ float sums[WARPS];
-    __shared__ phase current;
+    __shared__ phase two[2]; /* this phase and the next */
     __shared__ uint64_t full[WARPS * MOST_STAGES], empty[WARPS * MOST_STAGES];
     __shared__ int flag;
     const rings r = {shared, full, empty, stages};
     /* a copy may be shorter than its stage: what is read behind it is finite, and multiplied by zero */
-    for (int i = threadIdx.x; i < WARPS * stages * STAGE_BYTES / 16; i += THREADS)
+    for (int i = threadIdx.x; i < WARPS * stages * stage_bytes(T) / 16; i += THREADS)
         ((uint4 *)shared)[i] = make_uint4(0, 0, 0, 0);
     for (int i = threadIdx.x; i < WARPS * MOST_STAGES; i += THREADS) barrier_init(full + i), barrier_init(empty + i);
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
     if (threadIdx.x >= WORKERS) {
-        copy_all(r, phases, n_phases);
+        copy_all<stage_bytes(T)>(r, phases, n_phases);
         return;
     }
-    char *room = shared + WARPS * stages * STAGE_BYTES;
+    char *room = shared + WARPS * stages * stage_bytes(T);
     reader at = {0, 0};
+    auto load = [&](int index) {
+        for (int i = threadIdx.x; i < (int)(sizeof(phase) / 4); i += WORKERS)
+            ((uint32_t *)&two[index & 1])[i] = ((const uint32_t *)(phases + index))[i];
+    };
+    load(0);
+    workers_sync();
     for (int index = 0; index < n_phases; index++) {
         TIME(0);
-        for (int i = threadIdx.x; i < (int)(sizeof(phase) / 4); i += WORKERS)
-            ((uint32_t *)&current)[i] = ((const uint32_t *)(phases + index))[i];
-        workers_sync();
+        const phase &current = two[index & 1];
+        if (index + 1 < n_phases) load(index + 1); /* read after the next workers_sync */
         if (current.kind == PHASE_LINEAR) {
-            const linear_phase &p = current.linear;
-            const int stride = (p.row_bytes + STAGE_BYTES - 1) / STAGE_BYTES * STAGE_BYTES / (FP8 ? 1 : 2);
-            prepare_x<T, FP8>(p, (bf16 *)room, stride, n_tokens, sums);
-            TIME(1);
-            multiply_rows<T, FP8>(p, r, at, (const bf16 *)room, stride, n_tokens);
+            product_phase<T, FP8>(current.linear, r, at, room, n_tokens, index + 1 < n_phases ? &two[(index + 1) & 1] : NULL,
+                                  sums);
         } else if (current.kind == PHASE_ATTENTION) {
             if (current.attention.head_dim == 128)
                 attend<128>(current.attention, (float *)room, &flag);
@@ -635,7 +728,7 @@ struct slot {
 
 struct program {
     struct phase *pending;
-    int most, n_pending, n_tokens;
+    int most, n_pending, n_tokens, most_tokens;
     bool fp8;
     struct phase *device; /* (SLOTS, most) */
     struct slot slots[SLOTS];
@@ -643,27 +736,6 @@ struct program {
     meeting *meeting_point;
     size_t shared_bytes;
 };
-
-struct program *program_create(struct device *device, int64_t n_layers, struct error *err)
-{
-    struct program *p = (struct program *)calloc(1, sizeof *p);
-    if (!p) {
-        error_set(err, STATUS_NO_MEMORY, "cuda: no memory");
-        return NULL;
-    }
-    p->most = (int)(5 * n_layers + 16);
-    p->shared_bytes = device_describe(device)->shared_bytes - 4096; /* a kernel's own, and alignment */
-    size_t bytes = (size_t)p->most * sizeof *p->pending;
-    p->pending = (struct phase *)calloc(1, bytes);
-    bool good = p->pending && device_allocate(device, SLOTS * bytes, (void **)&p->device, err) == STATUS_OK &&
-                device_allocate(device, sizeof(meeting), (void **)&p->meeting_point, err) == STATUS_OK &&
-                device_set_zero(device, p->meeting_point, sizeof(meeting), err) == STATUS_OK;
-    for (int i = 0; i < SLOTS && good; i++)
-        good = device_allocate_pinned(device, bytes, (void **)&p->slots[i].host, err) == STATUS_OK;
-    if (good) return p;
-    program_destroy(p, device);
-    return NULL;
-}
 
 void program_destroy(struct program *p, struct device *device)
 {
@@ -680,13 +752,15 @@ void program_destroy(struct program *p, struct device *device)
     free(p);
 }
 
-static size_t room_of(const struct phase *p, int n_tokens, bool fp8)
+/* How many tokens the kernel that serves so many is made for. */
+static int made_for(int n_tokens) { return n_tokens > 2 ? 4 : n_tokens; }
+
+static size_t room_of(const struct op_cuda *cuda, const struct phase *p, int n_tokens, bool fp8)
 {
-    if (p->kind == PHASE_LINEAR) {
-        int rows = n_tokens > 2 ? 4 : n_tokens;
-        size_t stride = (size_t)(p->linear.row_bytes + STAGE_BYTES - 1) / STAGE_BYTES * STAGE_BYTES / (fp8 ? 1 : 2);
-        return rows * stride * sizeof(bf16);
-    }
+    int T = made_for(n_tokens), blocks = cuda->n_multiprocessors;
+    if (p->kind == PHASE_LINEAR)
+        return (size_t)T * (size_t)stride_of(p->linear.row_bytes, T, fp8) * sizeof(bf16) +
+               (size_t)((p->linear.n_pairs + blocks - 1) / blocks * 2 * T) * sizeof(float);
     if (p->kind == PHASE_ATTENTION) {
         size_t group = (size_t)(p->attention.n_heads / p->attention.n_kv_heads);
         return (2 * WARPS * 8 + WARPS * group * (size_t)p->attention.head_dim) * sizeof(float);
@@ -694,19 +768,60 @@ static size_t room_of(const struct phase *p, int n_tokens, bool fp8)
     return 0;
 }
 
-static int stages_for(const struct program *program, size_t room)
+static int stages_for(const struct program *program, size_t room, int n_tokens)
 {
-    size_t one = (size_t)WARPS * STAGE_BYTES;
+    size_t one = (size_t)WARPS * (size_t)stage_bytes(made_for(n_tokens));
     if (room > program->shared_bytes) return 0;
     size_t stages = (program->shared_bytes - room) / one;
     return stages > MOST_STAGES ? MOST_STAGES : (int)stages;
 }
 
+/* The most tokens for which every product of the model has room. */
+static int most_tokens(const struct op_cuda *cuda, const struct program *program)
+{
+    const struct op_cuda_limits *l = &cuda->limits;
+    int64_t widest = l->hidden_size > l->intermediate_size ? l->hidden_size : l->intermediate_size;
+    for (int n = PROGRAM_MAX_TOKENS; n > 0; n /= 2) {
+        struct phase p = {};
+        p.kind = PHASE_LINEAR;
+        p.linear.n_pairs = 1 << 16;
+        p.linear.row_bytes = (int)widest;
+        size_t room = room_of(cuda, &p, n, true);
+        p.linear.row_bytes *= 2;
+        size_t wide = room_of(cuda, &p, n, false);
+        if (stages_for(program, room > wide ? room : wide, n) >= LEAST_STAGES) return n;
+    }
+    return 0;
+}
+
+struct program *program_create(const struct op_cuda *cuda, struct error *err)
+{
+    struct device *device = cuda->device;
+    struct program *p = (struct program *)calloc(1, sizeof *p);
+    if (!p) {
+        error_set(err, STATUS_NO_MEMORY, "cuda: no memory");
+        return NULL;
+    }
+    p->most = (int)(5 * cuda->limits.n_layers + 16);
+    p->shared_bytes = device_describe(device)->shared_bytes - 4096; /* a kernel's own, and alignment */
+    p->most_tokens = most_tokens(cuda, p);
+    size_t bytes = (size_t)p->most * sizeof *p->pending;
+    p->pending = (struct phase *)calloc(1, bytes);
+    bool good = p->pending && device_allocate(device, SLOTS * bytes, (void **)&p->device, err) == STATUS_OK &&
+                device_allocate(device, sizeof(meeting), (void **)&p->meeting_point, err) == STATUS_OK &&
+                device_set_zero(device, p->meeting_point, sizeof(meeting), err) == STATUS_OK;
+    for (int i = 0; i < SLOTS && good; i++)
+        good = device_allocate_pinned(device, bytes, (void **)&p->slots[i].host, err) == STATUS_OK;
+    if (good) return p;
+    program_destroy(p, device);
+    return NULL;
+}
+
 bool program_append(struct op_cuda *cuda, const struct phase *p, int64_t n_tokens, bool fp8)
 {
     struct program *program = cuda->program;
-    if (!program || cuda->deterministic || n_tokens > PROGRAM_MAX_TOKENS) return false;
-    if (stages_for(program, room_of(p, (int)n_tokens, fp8)) < LEAST_STAGES) return false;
+    if (!program || cuda->deterministic || n_tokens > program->most_tokens) return false;
+    if (stages_for(program, room_of(cuda, p, (int)n_tokens, fp8), (int)n_tokens) < LEAST_STAGES) return false;
     if (p->kind == PHASE_LINEAR && (p->linear.row_bytes % 16 || p->linear.width % 8)) return false;
     bool same = program->n_pending == 0 || program->n_tokens == (int)n_tokens;
     bool has_type = p->kind == PHASE_LINEAR;
@@ -757,10 +872,10 @@ void program_flush(struct op_cuda *cuda)
     if (!p || p->n_pending == 0) return;
     size_t room = 0;
     for (int i = 0; i < p->n_pending; i++) {
-        size_t wanted = room_of(&p->pending[i], p->n_tokens, p->fp8);
+        size_t wanted = room_of(cuda, &p->pending[i], p->n_tokens, p->fp8);
         if (wanted > room) room = wanted;
     }
-    int stages = stages_for(p, room), index = find_slot(cuda), n_phases = p->n_pending, n_tokens = p->n_tokens;
+    int stages = stages_for(p, room, p->n_tokens), index = find_slot(cuda), n_phases = p->n_pending, n_tokens = p->n_tokens;
     p->n_pending = 0;
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
     cudaStreamIsCapturing(cuda->stream, &capturing);
@@ -770,7 +885,7 @@ void program_flush(struct op_cuda *cuda)
     }
     p->slots[index].last_used = ++p->n_uses;
     if (capturing != cudaStreamCaptureStatusNone) p->slots[index].is_kept = true;
-    size_t shared = (size_t)WARPS * (size_t)stages * STAGE_BYTES + room;
+    size_t shared = (size_t)WARPS * (size_t)stages * (size_t)stage_bytes(made_for(n_tokens)) + room;
     const void *kernel = p->fp8 ? kernel_for<true>(n_tokens) : kernel_for<false>(n_tokens);
     const struct phase *phases = p->device + (size_t)index * p->most;
     void *arguments[] = {(void *)&phases, &n_phases, &n_tokens, &stages, (void *)&p->meeting_point};

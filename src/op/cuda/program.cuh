@@ -74,9 +74,9 @@ struct phase {
 };
 
 struct program;
-struct program *program_create(struct device *, int64_t n_layers, struct error *err);
+struct program *program_create(const struct op_cuda *, struct error *err);
 void program_destroy(struct program *, struct device *);
-/* False when a phase of this kind cannot be part of a program of n_tokens: then nothing was appended. */
+/* False when a program of n_tokens cannot have this phase: then nothing was appended. */
 bool program_append(struct op_cuda *, const struct phase *, int64_t n_tokens, bool fp8);
 void program_flush(struct op_cuda *);
 
