@@ -22,8 +22,8 @@ static const char examples[] = "twllm bench\n"
 
 struct bench_options {
     struct session_options session;
-    const char *random, *dtype, *prompt_sizes, *batch_sizes;
-    int64_t generate_size, repeat;
+    const char *random, *dtype, *prompt_sizes, *batch_sizes, *throughput;
+    int64_t generate_size, repeat, num_prompts, context;
     bool json;
 };
 
@@ -124,11 +124,9 @@ static int64_t largest(const struct sizes *sizes)
     return most;
 }
 
-enum { DECODE_PROMPT = 16 };
-
 static status make_engine(struct engine **engine, const struct subject *subject,
                           const struct bench_options *options, const struct sizes *prompts,
-                          const struct sizes *batches, struct error *err)
+                          const struct sizes *batches, const struct sizes *pairs, struct error *err)
 {
     const struct session_options *from = &options->session;
     struct engine_options to = {
@@ -150,8 +148,11 @@ static status make_engine(struct engine **engine, const struct subject *subject,
                             : !strcmp(from->kv_cache_dtype, "f16")  ? DTYPE_F16
                             : !strcmp(from->kv_cache_dtype, "bf16") ? DTYPE_BF16
                                                                     : DTYPE_NONE;
-    int64_t longest = largest(prompts) + 1, decode = DECODE_PROMPT + options->generate_size + 1;
+    int64_t longest = largest(prompts) + 1, decode = options->context + options->generate_size + 1;
     if (decode > longest) longest = decode;
+    for (size_t i = 0; i + 1 < pairs->count; i += 2)
+        if (pairs->items[i] + pairs->items[i + 1] + 1 > longest)
+            longest = pairs->items[i] + pairs->items[i + 1] + 1;
     if (!to.max_model_len) to.max_model_len = (int32_t)longest;
     if (!to.max_num_seqs) to.max_num_seqs = (int32_t)largest(batches);
     return engine_create(engine, subject->model, NULL, &to, err);
@@ -166,11 +167,16 @@ static status print_result(const struct bench_result *result, bool json, bool fi
                              "%s{\"work\":\"%s\",\"sequences\":%lld,\"prompt_tokens\":%lld,"
                              "\"tokens\":%lld,\"best_s\":%.6f,\"median_s\":%.6f,"
                              "\"tokens_per_second\":%.3f}",
-                             first ? "" : ",", result->is_decode ? "decode" : "prefill",
+                             first ? "" : ",",
+                             result->is_throughput ? "throughput"
+                             : result->is_decode   ? "decode"
+                                                   : "prefill",
                              (long long)result->n_sequences, (long long)result->n_prompt,
                              (long long)result->n_tokens, result->best_s, result->median_s,
                              per_second);
-    enum message name = result->is_decode ? MESSAGE_BENCH_DECODE : MESSAGE_BENCH_PREFILL;
+    enum message name = result->is_throughput ? MESSAGE_BENCH_THROUGHPUT
+                        : result->is_decode   ? MESSAGE_BENCH_DECODE
+                                              : MESSAGE_BENCH_PREFILL;
     const char *label = message(name);
     int padding = 10 - (int)text_width(str_of(label));
     return output_printf(err, "%s%*s %9lld %10lld %8.3fs %9.3fs %9.1f\n", label, padding, "",
@@ -202,7 +208,7 @@ static status print_head(const struct subject *subject, const struct engine_memo
 
 static status measure(struct engine *engine, const struct subject *subject,
                       const struct bench_options *options, const struct sizes *prompts,
-                      const struct sizes *batches, struct error *err)
+                      const struct sizes *batches, const struct sizes *pairs, struct error *err)
 {
     int32_t vocabulary = (int32_t)llama_model_config(subject->model)->vocab_size;
     struct bench_result result;
@@ -213,9 +219,15 @@ static status measure(struct engine *engine, const struct subject *subject,
         TRY(output_flush(err));
     }
     for (size_t i = 0; i < batches->count; i++) {
-        TRY(bench_decode(engine, vocabulary, batches->items[i], DECODE_PROMPT,
+        TRY(bench_decode(engine, vocabulary, batches->items[i], options->context,
                          options->generate_size, options->repeat, &result, err));
         TRY(print_result(&result, options->json, false, err));
+        TRY(output_flush(err));
+    }
+    for (size_t i = 0; i + 1 < pairs->count; i += 2) {
+        TRY(bench_throughput(engine, vocabulary, options->num_prompts, pairs->items[i],
+                             pairs->items[i + 1], &result, err));
+        TRY(print_result(&result, options->json, prompts->count + batches->count + i == 0, err));
         TRY(output_flush(err));
     }
     return options->json ? output_write(STR("]}\n"), err) : STATUS_OK;
@@ -224,18 +236,26 @@ static status measure(struct engine *engine, const struct subject *subject,
 static status run(const struct bench_options *options, const struct environment *environment,
                   struct error *err)
 {
-    struct sizes prompts, batches;
+    struct sizes prompts, batches, pairs = {0};
     struct subject subject = {0};
     struct engine *engine = NULL;
     TRY(parse_sizes("prompt-sizes", options->prompt_sizes, &prompts, err));
     TRY(parse_sizes("batch-sizes", options->batch_sizes, &batches, err));
+    if (options->throughput) { /* instead of the other two */
+        TRY(parse_sizes("throughput", options->throughput, &pairs, err));
+        if (pairs.count % 2)
+            return error_set(err, STATUS_INVALID, message(MESSAGE_BENCH_PAIRS),
+                             options->throughput);
+        prompts.count = batches.count = 0;
+    }
     if (options->random && options->session.model)
         return error_set(err, STATUS_INVALID, message(MESSAGE_OPTIONS_EXCLUDE), "random", "model");
     status result = options->random ? open_random(&subject, options, environment, err)
                                     : open_checkpoint(&subject, options, environment, err);
     if (result == STATUS_OK)
-        result = make_engine(&engine, &subject, options, &prompts, &batches, err);
-    if (result == STATUS_OK) result = measure(engine, &subject, options, &prompts, &batches, err);
+        result = make_engine(&engine, &subject, options, &prompts, &batches, &pairs, err);
+    if (result == STATUS_OK)
+        result = measure(engine, &subject, options, &prompts, &batches, &pairs, err);
     engine_destroy(engine);
     random_model_deinit(&subject.random);
     session_close(&subject.session);
@@ -249,6 +269,8 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
                                     .prompt_sizes = "128,512",
                                     .batch_sizes = "1,8",
                                     .generate_size = 64,
+                                    .context = 16,
+                                    .num_prompts = 1000,
                                     .repeat = 3};
     struct argument engine[SESSION_ENGINE_ARGUMENTS];
     const struct argument arguments[] = {
@@ -285,6 +307,27 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
          .high = 1 << 20,
          .fallback = "64",
          .help = MESSAGE_OPTION_GENERATE_SIZE},
+        {.name = "context",
+         .type = ARGUMENT_INTEGER,
+         .value = &options.context,
+         .placeholder = "N",
+         .low = 1,
+         .high = 1 << 24,
+         .fallback = "16",
+         .help = MESSAGE_OPTION_BENCH_CONTEXT},
+        {.name = "throughput",
+         .type = ARGUMENT_TEXT,
+         .value = &options.throughput,
+         .placeholder = "IN,OUT",
+         .help = MESSAGE_OPTION_THROUGHPUT},
+        {.name = "num-prompts",
+         .type = ARGUMENT_INTEGER,
+         .value = &options.num_prompts,
+         .placeholder = "N",
+         .low = 1,
+         .high = 1 << 20,
+         .fallback = "1000",
+         .help = MESSAGE_OPTION_NUM_PROMPTS},
         {.name = "repeat",
          .type = ARGUMENT_INTEGER,
          .value = &options.repeat,

@@ -112,3 +112,33 @@ status bench_decode(struct engine *engine, int32_t vocab_size, int64_t n_sequenc
     *result = (struct bench_result){.is_decode = true};
     return run(engine, vocab_size, n_sequences, n_prompt, n_generate + 1, repeats, result, err);
 }
+
+status bench_throughput(struct engine *engine, int32_t vocab_size, int64_t n_requests,
+                        int64_t n_prompt, int64_t n_generate, struct bench_result *result,
+                        struct error *err)
+{
+    token_id *prompts = calloc((size_t)(n_requests * n_prompt), sizeof *prompts);
+    bool *started = calloc((size_t)n_requests, sizeof *started);
+    status code = prompts && started ? STATUS_OK
+                                     : error_set(err, STATUS_NO_MEMORY, "prompts of the benchmark");
+    for (int64_t i = 0; code == STATUS_OK && i < n_requests * n_prompt; i++)
+        prompts[i] = (token_id)(rng_u64(7, 0, (uint64_t)i) % (uint64_t)vocab_size);
+    struct watch warm = {.n_sequences = n_requests < 256 ? n_requests : 256},
+                 watch = {.n_sequences = n_requests};
+    if (code == STATUS_OK)
+        code = run_once(engine, &warm, prompts, started, n_prompt < 32 ? n_prompt : 32, 4, err);
+    if (code == STATUS_OK)
+        code = run_once(engine, &watch, prompts, started, n_prompt, n_generate, err);
+    free(prompts);
+    free(started);
+    TRY(code);
+    *result = (struct bench_result){
+        .is_throughput = true,
+        .n_sequences = n_requests,
+        .n_tokens = watch.n_tokens,
+        .n_prompt = n_prompt,
+        .best_s = (double)(watch.last_us - watch.started_us) * 1e-6,
+        .median_s = (double)(watch.last_us - watch.started_us) * 1e-6,
+    };
+    return STATUS_OK;
+}

@@ -7,7 +7,7 @@
 enum { BENCH_SIZES = 32, BENCH_REPEATS = 100 };
 
 struct bench_result {
-    bool is_decode;
+    bool is_decode, is_throughput;
     int64_t n_sequences;
     int64_t n_tokens; /* realised, of the timed part, all sequences together */
     int64_t n_prompt; /* tokens in front of the timed part of each sequence */
@@ -21,5 +21,10 @@ status bench_prefill(struct engine *, int32_t vocab_size, int64_t n_prompt, int6
  * when every sequence has its first token. */
 status bench_decode(struct engine *, int32_t vocab_size, int64_t n_sequences, int64_t n_prompt,
                     int64_t n_generate, int64_t repeats, struct bench_result *, struct error *);
+
+/* n_requests submitted at once, each a prompt and an answer of the given lengths: how long until the last is done, prompts
+ * included. n_tokens are the answers'. */
+status bench_throughput(struct engine *, int32_t vocab_size, int64_t n_requests, int64_t n_prompt,
+                        int64_t n_generate, struct bench_result *, struct error *);
 
 #endif

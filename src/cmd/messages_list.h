@@ -213,6 +213,9 @@
     X(BENCH_SIZES, "--%s takes sizes from 1 up, separated by commas, not '%s'",                    \
       "--%s 要給 1 以上的大小，以逗號分隔，不能是「%s」")                                          \
     X(BENCH_PREFILL, "prefill", "讀提示")                                                          \
+    X(BENCH_THROUGHPUT, "answers", "總產出")                                                       \
+    X(BENCH_PAIRS, "--throughput takes pairs of sizes, prompt and answer, not '%s'",               \
+      "--throughput 要成對的長度（提示、回答），不能是「%s」")                                     \
     X(BENCH_DECODE, "decode", "產生")                                                              \
     X(BENCH_TABLE, "work          tokens  sequences      best     median  tokens/s\n",             \
       "工作          tokens  sequences      best     median  tokens/s\n")

@@ -101,6 +101,10 @@
     X(OPTION_PROMPT_SIZES, "prompt lengths to measure, separated by commas", "要測的提示長度，以逗號分隔") \
     X(OPTION_BATCH_SIZES, "numbers of sequences to generate at once, separated by commas",         \
       "同時產生的序列數，以逗號分隔")                                                              \
+    X(OPTION_BENCH_CONTEXT, "tokens in front of what is generated", "生成之前的詞元數")           \
+    X(OPTION_THROUGHPUT, "instead: answers a second of many requests of these lengths, e.g. 128,128,2048,128", \
+      "改測：許多請求同時進行時每秒產生的詞元數，依序給提示長度與回答長度，例如 128,128,2048,128") \
+    X(OPTION_NUM_PROMPTS, "how many requests --throughput submits", "--throughput 送出的請求數")   \
     X(OPTION_GENERATE_SIZE, "tokens to generate per sequence", "每個序列產生的詞元數")          \
     X(OPTION_REPEAT, "how often to repeat each measurement", "每項測量重複的次數")                 \
     X(OPTION_TEMPERATURE, "0 takes the likeliest token; higher is more varied", "0 為取最可能的詞元；越高變化越多") \

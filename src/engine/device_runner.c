@@ -36,7 +36,7 @@ struct device_runner {
     struct op_cuda_draw *draws, *draws_host;
     int32_t *chosen, *chosen_host;
     float *row_host; /* pinned: one row of logits */
-    bool angles_vary;
+    bool angles_vary, deterministic;
     struct device_graph *graphs[GRAPHS];
     int64_t n_graph_launches, n_eager;
 };
@@ -117,6 +117,10 @@ static struct llama_limits limits_of(const struct engine_memory_plan *plan)
     struct llama_limits limits = memory_plan_llama_limits(plan);
     limits.on_device = true;
     limits.max_logit_rows = most_rows(plan);
+    if (plan->options.deterministic) { /* products have whole tiles of rows */
+        limits.max_tokens = (limits.max_tokens + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
+        limits.max_logit_rows = (limits.max_logit_rows + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
+    }
     return limits;
 }
 
@@ -250,7 +254,8 @@ static status init(struct device_runner *r, const struct llama_model *model,
     r->angles_vary = rope_depends_on_length(&r->config->rope);
     struct op_cuda_limits limits = cuda_limits(r->config, plan);
     TRY(op_cuda_create(&r->cuda, r->device, &limits, err));
-    op_cuda_set_deterministic(r->cuda, plan->options.deterministic);
+    r->deterministic = plan->options.deterministic;
+    op_cuda_set_deterministic(r->cuda, r->deterministic);
     op_bodies_cuda(&r->table);
     const struct llama_device_options options = {
         .weights = plan->options.quantization,
@@ -292,7 +297,7 @@ static bool divide(struct device_runner *r, const struct llama_step *step,
     for (int64_t b = 0; b < step->n_sequences; b++) {
         int32_t n_queries = step->query_start[b + 1] - step->query_start[b];
         host[r->at.first_item + (size_t)b] = (int32_t)n_items;
-        if (n_queries == 1) {
+        if (n_queries == 1 && !r->deterministic) {
             int32_t size = op_cuda_split(step->kv_lengths[b]);
             for (int32_t split = 0; split * size < step->kv_lengths[b]; split++, n_items++) {
                 if (n_items == r->max_items) return false;
@@ -419,7 +424,7 @@ static status runner_run(void *self, const struct llama_step *step, float *logit
     int index = 0;
     (void)logits; /* rows stay here */
     TRY(check_step(r, step, err));
-    bool plain = step->n_tokens <= MOST_GRAPH_TOKENS && !r->angles_vary && is_plain_decode(step);
+    bool plain = step->n_tokens <= MOST_GRAPH_TOKENS && !r->angles_vary && !r->deterministic && is_plain_decode(step);
     int64_t n_tokens = plain ? bucket_of(step->n_tokens, &index) : step->n_tokens;
     if (n_tokens > r->limits.max_tokens || n_tokens > r->limits.max_logit_rows)
         plain = false, n_tokens = step->n_tokens;

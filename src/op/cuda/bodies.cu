@@ -75,7 +75,9 @@ static void multiply(struct op_cuda *cuda, const struct joined *j, const bf16 *x
     p.n_tokens = n_tokens, p.n_outputs = j->n_outputs, p.width = j->width;
     p.out_f32 = out_f32, p.add = add;
     if (j->fp8) {
-        if (!is_narrow) quantise_rows_run(cuda, x, n_tokens, j->width, cuda->narrow, cuda->narrow_scales);
+        if (!is_narrow && cuda->narrow_of != x)
+            quantise_rows_run(cuda, x, n_tokens, j->width, cuda->narrow, cuda->narrow_scales);
+        cuda->narrow_of = NULL; /* the rows may change from here on */
         p.x = cuda->narrow, p.x_scales = cuda->narrow_scales, p.w_scales = j->scales;
     }
     cublas_product(cuda, &p);
@@ -207,7 +209,9 @@ static void op_feed_forward_input_cuda(const struct op_context *context,
     norm_for(cuda, &op->norm, j.fp8);
     multiply(cuda, &j, (const bf16 *)op->norm.out.data, true, n_tokens, cuda->wide, false, false);
     if (j.bias) add_bias_run(cuda, cuda->wide, false, j.bias, n_tokens, j.n_outputs);
-    silu_mul_run(cuda, cuda->wide, cuda->wide + width, 2 * width, n_tokens, width, out, NULL, NULL);
+    silu_mul_run(cuda, cuda->wide, cuda->wide + width, 2 * width, n_tokens, width, out, j.fp8 ? cuda->narrow : NULL,
+                 cuda->narrow_scales);
+    if (j.fp8) cuda->narrow_of = out; /* for the product that follows */
 }
 
 extern "C" void op_bodies_cuda(struct op_table *table)

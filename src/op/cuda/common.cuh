@@ -32,6 +32,7 @@ struct op_cuda {
     bf16 *wide;           /* (T, max(query + 2 kv, 2 F)): results of joined projections */
     uint8_t *narrow;      /* (T, max(D, F, query)): activations in 8 bits */
     float *narrow_scales; /* (T) */
+    const void *narrow_of; /* the bf16 rows that narrow holds, or NULL */
     float *partial;       /* (items, H, HD + 2): attention over one split */
     uint32_t *arrivals;   /* (max sequences, KH), zero between launches */
     void *library_workspace;

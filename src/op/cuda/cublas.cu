@@ -4,39 +4,28 @@
  * Row-major out (T, N) = x (T, K) @ w (N, K)^T is, column by column, out^T (N, T) = w^T' (N, K) @ x^T (K, T): the
  * "TN" form, the only one there is for 8-bit floats.
  */
-#include <cublasLt.h>
 #include <dlfcn.h>
-#include <stdio.h>
+#include <stdlib.h>
 
 #include "op/cuda/common.cuh"
-
-#define FUNCTIONS(X)                                                                               \
-    X(cublasLtCreate)                                                                              \
-    X(cublasLtDestroy)                                                                             \
-    X(cublasLtMatmul)                                                                              \
-    X(cublasLtMatmulDescCreate)                                                                    \
-    X(cublasLtMatmulDescSetAttribute)                                                              \
-    X(cublasLtMatrixLayoutCreate)                                                                  \
-    X(cublasLtMatmulPreferenceCreate)                                                              \
-    X(cublasLtMatmulPreferenceSetAttribute)                                                        \
-    X(cublasLtMatmulAlgoGetHeuristic)
+#include "op/cuda/cublas_lt.h"
 
 /* A product of one shape, prepared once. */
 struct plan {
     int64_t n_tokens, n_outputs, width;
     bool fp8, out_f32, add, used;
-    cublasLtMatmulDesc_t operation;
-    cublasLtMatrixLayout_t w, x, out;
-    cublasLtMatmulAlgo_t algorithm;
+    lt_operation operation;
+    lt_layout w, x, out;
+    struct lt_algorithm algorithm;
 };
 enum { PLANS = 4096 }; /* a power of two; shapes beyond are planned anew each time */
 
 struct cublas {
     void *library;
-    cublasLtHandle_t handle;
-    cublasLtMatmulPreference_t preference;
-#define X(name) decltype(&name) name##_;
-    FUNCTIONS(X)
+    lt_handle handle;
+    lt_preference preference;
+#define X(name, result, parameters) result(*name) parameters;
+    LT_FUNCTIONS(X)
 #undef X
     struct plan plans[PLANS];
 };
@@ -53,20 +42,20 @@ struct cublas *cublas_open(struct error *err)
     for (size_t i = 0; i < sizeof names / sizeof *names && !c->library; i++)
         c->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
     bool complete = c->library != NULL;
-#define X(name)                                                                                    \
+#define X(name, result, parameters)                                                                \
     if (complete) {                                                                                \
-        c->name##_ = (decltype(&name))dlsym(c->library, #name);                                    \
-        complete = c->name##_ != NULL;                                                             \
+        c->name = (result(*) parameters)dlsym(c->library, #name);                                  \
+        complete = c->name != NULL;                                                                \
     }
-    FUNCTIONS(X)
+    LT_FUNCTIONS(X)
 #undef X
     size_t workspace = LIBRARY_WORKSPACE_BYTES;
-    if (!complete || c->cublasLtCreate_(&c->handle) != CUBLAS_STATUS_SUCCESS ||
-        c->cublasLtMatmulPreferenceCreate_(&c->preference) != CUBLAS_STATUS_SUCCESS ||
-        c->cublasLtMatmulPreferenceSetAttribute_(c->preference,
-                                                 CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+    if (!complete || c->cublasLtCreate(&c->handle) != 0 ||
+        c->cublasLtMatmulPreferenceCreate(&c->preference) != 0 ||
+        c->cublasLtMatmulPreferenceSetAttribute(c->preference,
+                                                 LT_MAX_WORKSPACE_BYTES,
                                                  &workspace,
-                                                 sizeof workspace) != CUBLAS_STATUS_SUCCESS) {
+                                                 sizeof workspace) != 0) {
         const char *why = c->library ? "it could not be started" : dlerror();
         error_set(err, STATUS_UNSUPPORTED,
                   "cuda: the library cuBLASLt (libcublasLt.so.13 or .12, part of the CUDA toolkit) is "
@@ -81,49 +70,49 @@ struct cublas *cublas_open(struct error *err)
 void cublas_close(struct cublas *c)
 {
     if (!c) return;
-    if (c->handle) c->cublasLtDestroy_(c->handle);
+    if (c->handle) c->cublasLtDestroy(c->handle);
     /* The library stays loaded: it has threads and at-exit handlers of its own. */
     free(c);
 }
 
-static cublasStatus_t make_plan(struct cublas *c, struct plan *plan, const struct product *p)
+static lt_status make_plan(struct cublas *c, struct plan *plan, const struct product *p)
 {
 #define LT(call)                                                                                   \
     do {                                                                                           \
-        cublasStatus_t code_ = c->call;                                                            \
-        if (code_ != CUBLAS_STATUS_SUCCESS) return code_;                                          \
+        lt_status code_ = c->call;                                                            \
+        if (code_ != 0) return code_;                                          \
     } while (0)
-    cublasOperation_t transposed = CUBLAS_OP_T;
+    int32_t transposed = LT_OPERATION_TRANSPOSED;
     cudaDataType_t in = plan->fp8 ? CUDA_R_8F_E4M3 : CUDA_R_16BF;
     cudaDataType_t out = plan->out_f32 ? CUDA_R_32F : CUDA_R_16BF;
-    LT(cublasLtMatmulDescCreate_(&plan->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
+    LT(cublasLtMatmulDescCreate(&plan->operation, LT_COMPUTE_32F, CUDA_R_32F));
+    LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_TRANSPOSE_A, &transposed,
                                        sizeof transposed));
     if (plan->fp8) {
-        int32_t mode = CUBLASLT_MATMUL_MATRIX_SCALE_OUTER_VEC_32F;
+        int32_t mode = LT_SCALE_A_ROW;
         int8_t fast = 0;
-        LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_A_SCALE_MODE, &mode,
+        LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_A_SCALE_MODE, &mode,
                                            sizeof mode));
-        LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_B_SCALE_MODE, &mode,
+        LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_B_SCALE_MODE, &mode,
                                            sizeof mode));
-        LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_FAST_ACCUM, &fast,
+        LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_FAST_ACCUMULATION, &fast,
                                            sizeof fast));
-        LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
+        LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_A_SCALE_POINTER,
                                            &p->w_scales, sizeof p->w_scales));
-        LT(cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
+        LT(cublasLtMatmulDescSetAttribute(plan->operation, LT_B_SCALE_POINTER,
                                            &p->x_scales, sizeof p->x_scales));
     }
     uint64_t K = (uint64_t)plan->width, N = (uint64_t)plan->n_outputs, T = (uint64_t)plan->n_tokens;
-    LT(cublasLtMatrixLayoutCreate_(&plan->w, in, K, N, (int64_t)K));
-    LT(cublasLtMatrixLayoutCreate_(&plan->x, in, K, T, (int64_t)K));
-    LT(cublasLtMatrixLayoutCreate_(&plan->out, out, N, T, (int64_t)N));
-    cublasLtMatmulHeuristicResult_t found = {};
+    LT(cublasLtMatrixLayoutCreate(&plan->w, in, K, N, (int64_t)K));
+    LT(cublasLtMatrixLayoutCreate(&plan->x, in, K, T, (int64_t)K));
+    LT(cublasLtMatrixLayoutCreate(&plan->out, out, N, T, (int64_t)N));
+    struct lt_found found = {};
     int n_found = 0;
-    LT(cublasLtMatmulAlgoGetHeuristic_(c->handle, plan->operation, plan->w, plan->x, plan->out,
+    LT(cublasLtMatmulAlgoGetHeuristic(c->handle, plan->operation, plan->w, plan->x, plan->out,
                                        plan->out, c->preference, 1, &found, &n_found));
-    if (n_found == 0) return CUBLAS_STATUS_NOT_SUPPORTED;
-    plan->algorithm = found.algo;
-    return CUBLAS_STATUS_SUCCESS;
+    if (n_found == 0) return 15; /* not supported */
+    plan->algorithm = found.algorithm;
+    return 0;
 #undef LT
 }
 
@@ -148,30 +137,49 @@ static struct plan *find_plan(struct op_cuda *cuda, const struct product *p)
             return plan;
     }
     *plan = key;
-    cublasStatus_t code = make_plan(c, plan, p);
-    if (code == CUBLAS_STATUS_SUCCESS) return plan;
+    lt_status code = make_plan(c, plan, p);
+    if (code == 0) return plan;
     plan->used = false;
     if (!cuda->library_failed) cuda->library_failed = (int)code;
     return NULL;
+}
+
+static void multiply(struct op_cuda *cuda, const struct product *p)
+{
+    struct cublas *c = cuda->cublas;
+    struct plan *plan = find_plan(cuda, p);
+    if (!plan) return;
+    if (plan->fp8) { /* the scales of this product */
+        c->cublasLtMatmulDescSetAttribute(plan->operation, LT_A_SCALE_POINTER,
+                                           &p->w_scales, sizeof p->w_scales);
+        c->cublasLtMatmulDescSetAttribute(plan->operation, LT_B_SCALE_POINTER,
+                                           &p->x_scales, sizeof p->x_scales);
+    }
+    float one = 1, beta = p->add ? 1.0f : 0.0f;
+    lt_status code = c->cublasLtMatmul(
+        c->handle, plan->operation, &one, p->w, plan->w, p->x, plan->x, &beta, p->out, plan->out,
+        p->out, plan->out, &plan->algorithm, cuda->library_workspace, LIBRARY_WORKSPACE_BYTES,
+        cuda->stream);
+    if (code != 0 && !cuda->library_failed) cuda->library_failed = (int)code;
 }
 
 void cublas_product(struct op_cuda *cuda, const struct product *p)
 {
     if (p->n_tokens == 0) return;
     program_flush(cuda);
-    struct cublas *c = cuda->cublas;
-    struct plan *plan = find_plan(cuda, p);
-    if (!plan) return;
-    if (plan->fp8) { /* the scales of this product */
-        c->cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_A_SCALE_POINTER,
-                                           &p->w_scales, sizeof p->w_scales);
-        c->cublasLtMatmulDescSetAttribute_(plan->operation, CUBLASLT_MATMUL_DESC_B_SCALE_POINTER,
-                                           &p->x_scales, sizeof p->x_scales);
+    if (!cuda->deterministic) {
+        multiply(cuda, p);
+        return;
     }
-    float one = 1, beta = p->add ? 1.0f : 0.0f;
-    cublasStatus_t code = c->cublasLtMatmul_(
-        c->handle, plan->operation, &one, p->w, plan->w, p->x, plan->x, &beta, p->out, plan->out,
-        p->out, plan->out, &plan->algorithm, cuda->library_workspace, LIBRARY_WORKSPACE_BYTES,
-        cuda->stream);
-    if (code != CUBLAS_STATUS_SUCCESS && !cuda->library_failed) cuda->library_failed = (int)code;
+    /* Always the same shape, so the same algorithm and order of additions, whatever the number of tokens. Rows behind the
+     * last token are computed from whatever is there: op_cuda_create says that there is room. */
+    struct product part = *p;
+    size_t in = (size_t)p->width * (p->w_scales ? 1 : 2), out = (size_t)p->n_outputs * (p->out_f32 ? 4 : 2);
+    part.n_tokens = OP_CUDA_TILE;
+    for (int64_t t = 0; t < p->n_tokens; t += OP_CUDA_TILE) {
+        part.x = (const char *)p->x + (size_t)t * in;
+        part.out = (char *)p->out + (size_t)t * out;
+        part.x_scales = p->x_scales ? p->x_scales + t : NULL;
+        multiply(cuda, &part);
+    }
 }

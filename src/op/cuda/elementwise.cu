@@ -142,6 +142,9 @@ __global__ void __launch_bounds__(ROW_THREADS)
     if (threadIdx.x == 0) scales[row] = largest / LARGEST_E4M3;
     for (int at = threadIdx.x; at < n; at += ROW_THREADS) {
         value(at, v);
+        if (SILU)
+            ((uint4 *)(out + row * width))[at] = make_uint4(pack_bf16(v[0], v[1]), pack_bf16(v[2], v[3]),
+                                                            pack_bf16(v[4], v[5]), pack_bf16(v[6], v[7]));
 #pragma unroll
         for (int i = 0; i < 8; i++) v[i] *= factor;
         ((uint2 *)(narrow + row * width))[at] =

@@ -10,7 +10,7 @@ void rms_norm_run(struct op_cuda *, const float *residual, const float *weight, 
 /* bf16 rows (strided) to 8-bit floats with a scale a row. */
 void quantise_rows_run(struct op_cuda *, const bf16 *x, int64_t n_tokens, int64_t width,
                        uint8_t *narrow, float *scales);
-/* silu(gate) * up of rows whose gate and up stand `stride` elements after those of the row before. */
+/* silu(gate) * up, and where narrow is given also in 8-bit floats, of rows whose gate and up stand `stride` elements after those of the row before. */
 void silu_mul_run(struct op_cuda *, const bf16 *gate, const bf16 *up, int64_t stride,
                   int64_t n_tokens, int64_t width, bf16 *out, uint8_t *narrow, float *scales);
 

@@ -24,7 +24,9 @@ void op_cuda_destroy(struct op_cuda *);
 uint64_t op_cuda_bytes(const struct op_cuda_limits *); /* of device memory */
 /* What went wrong in calls since the last one: bodies have no status of their own. */
 status op_cuda_check(struct op_cuda *, struct error *err);
-/* One kernel for every number of tokens, so that a token's bits do not depend on its company; slower. */
+/* Products of one shape and no splits of attention (the caller divides sequences into tiles alone), so that a token's
+ * bits do not depend on its company; slower. Rows of all activations and logits then have room up to a multiple of
+ * OP_CUDA_TILE. */
 void op_cuda_set_deterministic(struct op_cuda *, bool);
 
 void op_bodies_cuda(struct op_table *);
