@@ -7,15 +7,16 @@ enum {
     WARPS = 15, /* that compute; one more copies: sixteen may have 128 registers a thread */
     WORKERS = WARPS * WARP,
     THREADS = WORKERS + WARP,
-    CHUNK_BYTES = WARP * 16,       /* what a warp reads at once */
-    STAGE_BYTES = 4 * CHUNK_BYTES, /* one copy, a piece of a row */
+    CHUNK_BYTES = WARP * 16, /* what a warp reads at once */
     MOST_STAGES = 8,
     LEAST_STAGES = 2,
 };
+/* One copy, a piece of a row. Smaller where more tokens leave less room. */
+__host__ __device__ constexpr int stage_bytes(int T) { return T == 1 ? 8 * CHUNK_BYTES : 4 * CHUNK_BYTES; }
 /* Elements between two tokens' x. */
-__host__ __device__ constexpr int stride_of(int row_bytes, bool fp8)
+__host__ __device__ constexpr int stride_of(int row_bytes, int T, bool fp8)
 {
-    return (row_bytes + STAGE_BYTES - 1) / STAGE_BYTES * STAGE_BYTES / (fp8 ? 1 : 2);
+    return (row_bytes + stage_bytes(T) - 1) / stage_bytes(T) * stage_bytes(T) / (fp8 ? 1 : 2);
 }
 
 /* All warps that compute. */
@@ -326,16 +327,13 @@ __device__ __forceinline__ share share_of(int n_pairs, int pieces_of_row, int wa
     return {mine, (int)((int64_t)n * warp / WARPS), (int)((int64_t)n * (warp + 1) / WARPS)};
 }
 
-/* The warp that copies: lane w fills the ring of warp w, phase after phase, as far ahead as there is room; but no more
- * than half a ring is under way at once. More would not come faster, and every other read waits behind it. */
-__device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_phases)
+/* The warp that copies: lane w fills the ring of warp w, phase after phase, as far ahead as there is room. */
+template <int STAGE> __device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_phases)
 {
     const int lane = threadIdx.x % WARP;
-    char *ring = r.memory + lane * r.stages * STAGE_BYTES;
+    char *ring = r.memory + lane * r.stages * STAGE;
     int index = -1, stage = 0, left = 0, piece = 0, pieces_of_row = 1, row = 0, row_bytes = 0;
     int pair_a = 1, pair_b = 0;
-    const int under_way = (r.stages + 1) / 2;
-    int n_issued = 0, arriving = 0; /* the stage that was asked for `under_way` copies ago */
     uint32_t parity = 1; /* of "empty": a fresh barrier counts as passed */
     int64_t other = 0;
     const char *weights = NULL, *from = NULL;
@@ -348,7 +346,7 @@ __device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_
             const linear_phase *p = &phases[index].linear;
             if (phases[index].kind != PHASE_LINEAR) continue;
             row_bytes = p->row_bytes;
-            pieces_of_row = (row_bytes + STAGE_BYTES - 1) / STAGE_BYTES;
+            pieces_of_row = (row_bytes + STAGE - 1) / STAGE;
             share mine = share_of(p->n_pairs, pieces_of_row, lane);
             left = mine.end - mine.begin;
             if (left <= 0) continue;
@@ -366,13 +364,9 @@ __device__ __noinline__ void copy_all(const rings r, const phase *phases, int n_
         index = n_phases;
     while (__any_sync(~0u, index < n_phases)) {
         if (index >= n_phases || !barrier_test(&r.empty[lane * MOST_STAGES + stage], parity)) continue;
-        if (n_issued >= under_way &&
-            !barrier_test(&r.full[lane * MOST_STAGES + arriving], (n_issued - under_way) / r.stages & 1))
-            continue;
-        uint32_t bytes = (uint32_t)min(STAGE_BYTES, row_bytes - piece * STAGE_BYTES);
-        copy_bulk(ring + stage * STAGE_BYTES, from + piece * STAGE_BYTES, bytes, &r.full[lane * MOST_STAGES + stage]);
+        uint32_t bytes = (uint32_t)min(STAGE, row_bytes - piece * STAGE);
+        copy_bulk(ring + stage * STAGE, from + piece * STAGE, bytes, &r.full[lane * MOST_STAGES + stage]);
         if (++stage == r.stages) stage = 0, parity ^= 1;
-        if (++n_issued > under_way && ++arriving == r.stages) arriving = 0;
         if (--left == 0) {
             next_phase();
         } else if (++piece == pieces_of_row) {
@@ -412,8 +406,8 @@ template <int T, bool FP8>
 __device__ __forceinline__ void multiply_stage(float (&even)[T], float (&odd)[T], const char *stage, const bf16 *x,
                                                int stride, int bytes)
 {
-    constexpr int chunks = STAGE_BYTES / CHUNK_BYTES;
-    if (bytes >= STAGE_BYTES) {
+    constexpr int chunks = stage_bytes(T) / CHUNK_BYTES;
+    if (bytes >= stage_bytes(T)) {
 #pragma unroll
         for (int c = 0; c < chunks; c++) multiply_chunk<T, FP8>(even, odd, stage, x, stride, c);
     } else {
@@ -432,10 +426,11 @@ template <int T, bool FP8>
 __device__ __forceinline__ void multiply_rows(const linear_phase &p, const rings &r, reader &at, const bf16 *x,
                                               int stride, float *sums)
 {
+    constexpr int STAGE = stage_bytes(T);
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
-    const char *ring = r.memory + warp * r.stages * STAGE_BYTES + lane * 16;
+    const char *ring = r.memory + warp * r.stages * STAGE + lane * 16;
     uint64_t *full = r.full + warp * MOST_STAGES, *empty = r.empty + warp * MOST_STAGES;
-    const int row_bytes = p.row_bytes, pieces_of_row = (row_bytes + STAGE_BYTES - 1) / STAGE_BYTES;
+    const int row_bytes = p.row_bytes, pieces_of_row = (row_bytes + STAGE - 1) / STAGE;
     share mine = share_of(p.n_pairs, pieces_of_row, warp);
     int row = mine.begin / pieces_of_row, piece = mine.begin % pieces_of_row;
     for (int left = mine.end - mine.begin; left > 0;) {
@@ -444,8 +439,8 @@ __device__ __forceinline__ void multiply_rows(const linear_phase &p, const rings
         left -= until - piece;
         for (; piece < until; piece++) {
             while (!barrier_test(full + at.stage, at.parity)) {}
-            multiply_stage<T, FP8>(even, odd, ring + at.stage * STAGE_BYTES, x + piece * (STAGE_BYTES / (FP8 ? 1 : 2)) + lane * 8,
-                                   stride, row_bytes - piece * STAGE_BYTES);
+            multiply_stage<T, FP8>(even, odd, ring + at.stage * STAGE, x + piece * (STAGE / (FP8 ? 1 : 2)) + lane * 8,
+                                   stride, row_bytes - piece * STAGE);
             __syncwarp();
             if (lane == 0) barrier_arrive(empty + at.stage);
             if (++at.stage == r.stages) at.stage = 0, at.parity ^= 1;
@@ -465,7 +460,7 @@ template <int T, bool FP8>
 __device__ __forceinline__ void product_phase(const linear_phase &p, const rings &r, reader &at, char *room,
                                               int n_tokens, const phase *next, float *block_sums)
 {
-    const int stride = stride_of(p.row_bytes, FP8);
+    const int stride = stride_of(p.row_bytes, T, FP8);
     bf16 *x = (bf16 *)room;
     float *sums = (float *)(x + T * stride);
     int mine = (p.n_pairs - (int)blockIdx.x + (int)gridDim.x - 1) / (int)gridDim.x;
@@ -578,14 +573,12 @@ template <int HD> __device__ __noinline__ void attend(const attention_phase &p, 
         if (lane / 4 < group) {
             int row = lane / 4;
             if (lane % 4 == 0) bests[warp * 8 + row] = r.largest[0] * p.scale, totals[warp * 8 + row] = total_of_row;
-            float4 *to = (float4 *)(parts + (warp * group + row) * HD + lane % 4 * 16);
+            float *to = parts + (warp * group + row) * HD + lane % 4 * 16;
 #pragma unroll
-            for (int j = 0; j < HD / 64; j++)
-#pragma unroll
-                for (int k = 0; k < 4; k++) { /* columns of a lane: 8 of the first, 8 of the second */
-                    const int d = 8 * j + k % 2 * 4;
-                    to[16 * j + k] = make_float4(sums[d][k / 2], sums[d + 1][k / 2], sums[d + 2][k / 2], sums[d + 3][k / 2]);
-                }
+            for (int d = 0; d < HD / 8; d++) {
+                to[d / 8 * 64 + d % 8] = sums[d][0];
+                to[d / 8 * 64 + 8 + d % 8] = sums[d][1];
+            }
         }
         workers_sync();
         for (int i = threadIdx.x; i < group * HD; i += WORKERS) {
@@ -674,16 +667,16 @@ __global__ void __launch_bounds__(THREADS, 1)
     __shared__ int flag;
     const rings r = {shared, full, empty, stages};
     /* a copy may be shorter than its stage: what is read behind it is finite, and multiplied by zero */
-    for (int i = threadIdx.x; i < WARPS * stages * STAGE_BYTES / 16; i += THREADS)
+    for (int i = threadIdx.x; i < WARPS * stages * stage_bytes(T) / 16; i += THREADS)
         ((uint4 *)shared)[i] = make_uint4(0, 0, 0, 0);
     for (int i = threadIdx.x; i < WARPS * MOST_STAGES; i += THREADS) barrier_init(full + i), barrier_init(empty + i);
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
     __syncthreads();
     if (threadIdx.x >= WORKERS) {
-        copy_all(r, phases, n_phases);
+        copy_all<stage_bytes(T)>(r, phases, n_phases);
         return;
     }
-    char *room = shared + WARPS * stages * STAGE_BYTES;
+    char *room = shared + WARPS * stages * stage_bytes(T);
     reader at = {0, 0};
     auto load = [&](int index) {
         for (int i = threadIdx.x; i < (int)(sizeof(phase) / 4); i += WORKERS)
@@ -753,7 +746,7 @@ static size_t room_of(const struct op_cuda *cuda, const struct phase *p, int n_t
 {
     int T = made_for(n_tokens), blocks = cuda->n_multiprocessors;
     if (p->kind == PHASE_LINEAR)
-        return (size_t)T * (size_t)stride_of(p->linear.row_bytes, fp8) * sizeof(bf16) +
+        return (size_t)T * (size_t)stride_of(p->linear.row_bytes, T, fp8) * sizeof(bf16) +
                (size_t)((p->linear.n_pairs + blocks - 1) / blocks * 2 * T) * sizeof(float);
     if (p->kind == PHASE_ATTENTION) {
         size_t group = (size_t)(p->attention.n_heads / p->attention.n_kv_heads);
@@ -762,9 +755,9 @@ static size_t room_of(const struct op_cuda *cuda, const struct phase *p, int n_t
     return 0;
 }
 
-static int stages_for(const struct program *program, size_t room)
+static int stages_for(const struct program *program, size_t room, int n_tokens)
 {
-    size_t one = (size_t)WARPS * STAGE_BYTES;
+    size_t one = (size_t)WARPS * (size_t)stage_bytes(made_for(n_tokens));
     if (room > program->shared_bytes) return 0;
     size_t stages = (program->shared_bytes - room) / one;
     return stages > MOST_STAGES ? MOST_STAGES : (int)stages;
@@ -783,7 +776,7 @@ static int most_tokens(const struct op_cuda *cuda, const struct program *program
         size_t room = room_of(cuda, &p, n, true);
         p.linear.row_bytes *= 2;
         size_t wide = room_of(cuda, &p, n, false);
-        if (stages_for(program, room > wide ? room : wide) >= LEAST_STAGES) return n;
+        if (stages_for(program, room > wide ? room : wide, n) >= LEAST_STAGES) return n;
     }
     return 0;
 }
@@ -815,7 +808,7 @@ bool program_append(struct op_cuda *cuda, const struct phase *p, int64_t n_token
 {
     struct program *program = cuda->program;
     if (!program || cuda->deterministic || n_tokens > program->most_tokens) return false;
-    if (stages_for(program, room_of(cuda, p, (int)n_tokens, fp8)) < LEAST_STAGES) return false;
+    if (stages_for(program, room_of(cuda, p, (int)n_tokens, fp8), (int)n_tokens) < LEAST_STAGES) return false;
     if (p->kind == PHASE_LINEAR && (p->linear.row_bytes % 16 || p->linear.width % 8)) return false;
     bool same = program->n_pending == 0 || program->n_tokens == (int)n_tokens;
     bool has_type = p->kind == PHASE_LINEAR;
@@ -869,7 +862,7 @@ void program_flush(struct op_cuda *cuda)
         size_t wanted = room_of(cuda, &p->pending[i], p->n_tokens, p->fp8);
         if (wanted > room) room = wanted;
     }
-    int stages = stages_for(p, room), index = find_slot(cuda), n_phases = p->n_pending, n_tokens = p->n_tokens;
+    int stages = stages_for(p, room, p->n_tokens), index = find_slot(cuda), n_phases = p->n_pending, n_tokens = p->n_tokens;
     p->n_pending = 0;
     cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
     cudaStreamIsCapturing(cuda->stream, &capturing);
@@ -879,7 +872,7 @@ void program_flush(struct op_cuda *cuda)
     }
     p->slots[index].last_used = ++p->n_uses;
     if (capturing != cudaStreamCaptureStatusNone) p->slots[index].is_kept = true;
-    size_t shared = (size_t)WARPS * (size_t)stages * STAGE_BYTES + room;
+    size_t shared = (size_t)WARPS * (size_t)stages * (size_t)stage_bytes(made_for(n_tokens)) + room;
     const void *kernel = p->fp8 ? kernel_for<true>(n_tokens) : kernel_for<false>(n_tokens);
     const struct phase *phases = p->device + (size_t)index * p->most;
     void *arguments[] = {(void *)&phases, &n_phases, &n_tokens, &stages, (void *)&p->meeting_point};
