@@ -54,6 +54,13 @@ def test_language_option_beats_the_locale(twllm):
     assert twllm("--lang", "fr").returncode == INVALID
 
 
+def test_lines_are_broken_where_chinese_allows(twllm):
+    for command in COMMANDS:
+        for line in ok(twllm(command, "--help", "--lang", "zh-TW")).splitlines():
+            assert not re.match(r"\s*[、。，；：！？）」』〕》]", line), line
+            assert not re.search(r"[（「『〔《]$", line), line
+
+
 @pytest.mark.parametrize(
     "arguments, code, says",
     [
