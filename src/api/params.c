@@ -426,7 +426,9 @@ static status set_from_text(struct twllm_params *params, const struct parameter 
     case PARAMS_EARLY_STOPPING: {
         bool never = row->kind == PARAMS_EARLY_STOPPING && str_equal_c(source, "never");
         if (!never && !str_equal_c(source, "true") && !str_equal_c(source, "false"))
-            return wrong(row, "true or false", source, err);
+            return wrong(
+                row, row->kind == PARAMS_EARLY_STOPPING ? "true, false or never" : "true or false",
+                source, err);
         if (row->kind == PARAMS_BOOLEAN)
             *(bool *)field_of(params, row) = *text == 't';
         else

@@ -12,21 +12,39 @@ static status spaces(struct strbuf *out, size_t count)
     return STATUS_OK;
 }
 
+static bool is_one_of(uint32_t code, const uint32_t *codes)
+{
+    while (*codes && *codes != code) codes++;
+    return *codes != 0;
+}
+
+static bool may_not_begin_a_line(uint32_t code)
+{
+    static const uint32_t closing[] = {
+        U'、', U'。', U'，', U'；', U'：', U'！', U'？', U'）', U'」',
+        U'』', U'〕', U'》', U'…',  U')',  U',',  U'.',  U':',  0,
+    };
+    return is_one_of(code, closing);
+}
+
+static bool may_not_end_a_line(uint32_t code)
+{
+    static const uint32_t opening[] = {U'（', U'「', U'『', U'〔', U'《', 0};
+    return is_one_of(code, opening);
+}
+
 /* The end of the piece at `at` that no line break divides: a word, or one wide character with the
- * closing punctuation that must not begin a line. */
+ * punctuation that clings to it. */
 static size_t piece_end(struct str text, size_t at)
 {
+    uint32_t previous, code;
     size_t end = text_cluster_next(text, at);
-    bool wide = text_width(str_slice(text, at, end)) > 1;
-    while (end < text.size && text.data[end] != ' ' && text.data[end] != '\n') {
+    utf8_decode(text.data + at, end - at, &previous);
+    for (; end < text.size && text.data[end] != ' ' && text.data[end] != '\n'; previous = code) {
         size_t next = text_cluster_next(text, end);
-        struct str cluster = str_slice(text, end, next);
-        uint32_t code;
-        utf8_decode(cluster.data, cluster.size, &code);
-        bool closing = code == 0x3001 || code == 0x3002 || code == 0xFF0C || code == 0xFF1B ||
-                       code == 0xFF1A || code == 0xFF09 || code == 0x300D || code == ')' ||
-                       code == ',' || code == '.' || code == ':';
-        if (!closing && (wide || text_width(cluster) > 1)) break;
+        utf8_decode(text.data + end, next - end, &code);
+        bool word = text_width_of(previous) < 2 && text_width_of(code) < 2;
+        if (!word && !may_not_begin_a_line(code) && !may_not_end_a_line(previous)) break;
         end = next;
     }
     return end;

@@ -1,6 +1,7 @@
 /* The options that commands share, as tables. */
 #include "cmd/session.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct argument session_model_argument(struct session_options *options)
@@ -97,6 +98,30 @@ struct argument_group session_engine_group(struct session_options *options,
     return (struct argument_group){MESSAGE_GROUP_ENGINE, out, SESSION_ENGINE_ARGUMENTS};
 }
 
+/* What the library says of a sampling option, in the reader's language where it is of the common kinds. */
+static status tell_refused(const char *name, const char *text, const struct twllm_error *error,
+                           int code, struct error *err)
+{
+    static const char expects[] = ", expected ";
+    const char *expected = strstr(error->text, expects);
+    expected = expected ? expected + strlen(expects) : "";
+    if (!strcmp(expected, "a number"))
+        return error_set(err, STATUS_INVALID, message(MESSAGE_OPTION_NOT_NUMBER), name, text);
+    if (!strcmp(expected, "an integer"))
+        return error_set(err, STATUS_INVALID, message(MESSAGE_OPTION_NOT_INTEGER), name, text);
+    double low, high;
+    int used = 0;
+    if (sscanf(expected, "%lg to %lg%n", &low, &high, &used) == 2 && !expected[used]) {
+        char from[32], until[32];
+        snprintf(from, sizeof from, "%g", low);
+        snprintf(until, sizeof until, "%g", high);
+        return error_set(err, STATUS_INVALID, message(MESSAGE_OPTION_RANGE), name, from, until,
+                         text);
+    }
+    const char *said = strstr(error->text, ": "); /* behind the parameter's own name */
+    return error_set(err, (status)code, "--%s: %s", name, said ? said + 2 : error->text);
+}
+
 /* Checks the text at once, so that a mistake is told before a model is loaded. */
 static status take_setting(void *value, const char *name, const char *text, struct error *err)
 {
@@ -108,10 +133,7 @@ static status take_setting(void *value, const char *name, const char *text, stru
     int result = TWLLM_OK;
     if (!settings->checked) result = twllm_params_create(&settings->checked, NULL, &error);
     if (result == TWLLM_OK) result = twllm_params_set(settings->checked, name, text, &error);
-    if (result != TWLLM_OK) {
-        const char *said = strstr(error.text, ": "); /* behind the parameter's own name */
-        return error_set(err, (status)result, "--%s: %s", name, said ? said + 2 : error.text);
-    }
+    if (result != TWLLM_OK) return tell_refused(name, text, &error, result, err);
     settings->names[settings->count] = name;
     settings->texts[settings->count++] = text;
     return STATUS_OK;

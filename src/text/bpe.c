@@ -203,21 +203,11 @@ static inline uint64_t hash_words(const uint64_t words[2], uint32_t key)
     return hash_mum(words[0] ^ 0xA0761D6478BD642Fu, words[1] ^ 0xE7037ED1A0B428DBu ^ key);
 }
 
-static inline const struct bpe_cached_piece *find_cached(const struct bpe_cached_pair *line,
-                                                         const uint64_t words[2], uint32_t key)
+static inline bool is_cached(const struct bpe_cached_piece *piece, const uint64_t words[2],
+                             uint32_t key)
 {
-    for (int i = 0; i < 2; i++) {
-        const struct bpe_cached_piece *piece = &line->way[i];
-        if (((piece->bytes[0] ^ words[0]) | (piece->bytes[1] ^ words[1]) | (piece->key ^ key)) == 0)
-            return piece;
-    }
-    return NULL;
-}
-
-static inline void append_cached(const struct bpe_cached_piece *piece, struct token_list *out)
-{
-    memcpy(out->ids + out->count, piece->ids, sizeof piece->ids);
-    out->count += piece->n_ids;
+    return ((piece->bytes[0] ^ words[0]) | (piece->bytes[1] ^ words[1]) |
+            (piece->tokens.key ^ key)) == 0;
 }
 
 static status encode_uncached(const struct bpe *b, struct bpe_workspace *w, struct str piece,
@@ -227,40 +217,26 @@ static status encode_uncached(const struct bpe *b, struct bpe_workspace *w, stru
                    : bpe_heap_encode(b, w, piece, whole, out);
 }
 
-static __attribute__((noinline)) status encode_and_keep(const struct bpe *b,
-                                                        struct bpe_workspace *w, struct str piece,
-                                                        struct bpe_cached_pair *line,
-                                                        const uint64_t words[2], uint32_t key,
-                                                        struct token_list *out)
-{
-    size_t before = out->count;
-    TRY(encode_uncached(b, w, piece, !(key & BPE_PART), out));
-    size_t n_ids = out->count - before;
-    if (n_ids > 3) return STATUS_OK;
-    line->way[1] = line->way[0];
-    line->way[0] =
-        (struct bpe_cached_piece){{words[0], words[1]}, {0}, (uint16_t)key, (uint16_t)n_ids};
-    memcpy(line->way[0].ids, out->ids + before, n_ids * sizeof(token_id));
-    return STATUS_OK;
-}
-
-/* What stands next in the text: a piece, a part of one that does not merge with the rest, or a character
- * that is a token. */
+/* A piece, or a part of one that does not merge with the rest, whose tokens are not known yet. */
 struct part {
     uint64_t words[2];
     struct bpe_cached_pair *line; /* NULL: too long to be remembered */
     size_t from, size;
-    uint32_t key;   /* its size and BPE_PART, as in the cache; only BPE_PART counts when too long */
-    token_id token; /* TOKEN_NONE unless already known */
+    uint32_t key; /* its size and BPE_PART, as in the cache; only BPE_PART counts when too long */
+    uint32_t place;
 };
 
-/* Parts are collected, so that the memory they need is on its way when they are encoded. */
+enum { TO_SEARCH = UINT16_MAX };
+
+/* What stands next in the text is collected in places, some at a time, so that the memory it needs is on its
+ * way when it is looked at. */
 struct batch {
     const struct bpe *b;
     struct bpe_workspace *w;
     struct str text;
-    struct token_list *out;
-    size_t n;
+    struct token_list *out; /* has room for a token for each byte, and three */
+    size_t n_places, n_parts;
+    struct bpe_cached_tokens places[BPE_BATCH]; /* n_ids TO_SEARCH: ids[0] is a part */
     struct part parts[BPE_BATCH];
 };
 
@@ -272,71 +248,120 @@ static inline void prefetch_search(const struct bpe *b, struct str text, size_t 
     bpe_prefetch_start(b, s);
 }
 
-static status encode_parts(struct batch *batch)
+static inline const struct bpe_cached_tokens *find_cached(const struct part *part)
 {
-    const struct bpe *b = batch->b;
+    for (int i = 0; part->line && i < 2; i++)
+        if (is_cached(&part->line->way[i], part->words, part->key))
+            return &part->line->way[i].tokens;
+    return NULL;
+}
+
+static __attribute__((noinline)) status search_part(struct batch *batch, const struct part *part)
+{
     struct token_list *out = batch->out;
-    size_t n_bytes = 0, n = batch->n;
-    batch->n = 0;
-    for (size_t i = 0; i < n; i++) {
-        const struct part *part = &batch->parts[i];
-        n_bytes += part->size;
-        if (part->token == TOKEN_NONE &&
-            !(part->line && find_cached(part->line, part->words, part->key)))
-            prefetch_search(b, batch->text, part->from);
+    const struct bpe_cached_tokens *cached = find_cached(part); /* met twice in the batch */
+    if (cached) {
+        memcpy(out->ids + out->count, cached->ids, sizeof cached->ids);
+        out->count += cached->n_ids;
+        return STATUS_OK;
     }
-    /* A part never has more tokens than bytes; three are written whatever the count. */
-    TRY(reserve_tokens(out, n_bytes + 3));
-    for (size_t i = 0; i < n; i++) {
+    struct str s = {batch->text.data + part->from, part->size};
+    size_t before = out->count;
+    TRY(encode_uncached(batch->b, batch->w, s, !(part->key & BPE_PART), out));
+    size_t n_ids = out->count - before;
+    if (!part->line || n_ids > 3) return STATUS_OK;
+    struct bpe_cached_piece *way = part->line->way;
+    way[1] = way[0];
+    way[0] = (struct bpe_cached_piece){
+        {part->words[0], part->words[1]},
+        {.key = (uint16_t)part->key, .n_ids = (uint16_t)n_ids},
+    };
+    memcpy(way[0].tokens.ids, out->ids + before, n_ids * sizeof(token_id));
+    return STATUS_OK;
+}
+
+static void find_parts(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->n_parts; i++) {
         const struct part *part = &batch->parts[i];
-        if (part->token != TOKEN_NONE) {
-            out->ids[out->count++] = part->token;
+        struct bpe_cached_tokens *place = &batch->places[part->place];
+        const struct bpe_cached_tokens *cached = find_cached(part);
+        if (cached) {
+            *place = *cached;
             continue;
         }
-        const struct bpe_cached_piece *cached =
-            part->line ? find_cached(part->line, part->words, part->key) : NULL;
-        struct str s = {batch->text.data + part->from, part->size};
-        if (cached)
-            append_cached(cached, out);
-        else if (part->line)
-            TRY(encode_and_keep(b, batch->w, s, part->line, part->words, part->key, out));
-        else
-            TRY(encode_uncached(b, batch->w, s, !(part->key & BPE_PART), out));
+        place->n_ids = TO_SEARCH;
+        place->ids[0] = (token_id)i;
+        prefetch_search(batch->b, batch->text, part->from);
     }
+}
+
+static status encode_places(struct batch *batch)
+{
+    find_parts(batch);
+    struct token_list *out = batch->out;
+    token_id *next = out->ids + out->count;
+    for (size_t i = 0; i < batch->n_places; i++) {
+        const struct bpe_cached_tokens *place = &batch->places[i];
+        if (place->n_ids == TO_SEARCH) {
+            out->count = (size_t)(next - out->ids);
+            TRY(search_part(batch, &batch->parts[place->ids[0]]));
+            next = out->ids + out->count;
+            continue;
+        }
+        memcpy(next, place->ids, sizeof place->ids); /* whatever n_ids is */
+        next += place->n_ids;
+    }
+    out->count = (size_t)(next - out->ids);
+    batch->n_places = batch->n_parts = 0;
     return STATUS_OK;
 }
 
-static inline status next_part(struct batch *batch, struct part **out)
+static inline status reserve_place(struct batch *batch)
 {
-    if (batch->n == BPE_BATCH) TRY(encode_parts(batch));
-    *out = &batch->parts[batch->n++];
-    return STATUS_OK;
+    return batch->n_places == BPE_BATCH ? encode_places(batch) : STATUS_OK;
 }
 
-static inline void short_part(struct batch *batch, struct part *part, size_t from, size_t size,
-                              bool whole)
+static inline status put_part(struct batch *batch, size_t from, size_t size,
+                              const uint64_t words[2], bool whole)
 {
-    uint32_t key = (uint32_t)size | (whole ? 0 : BPE_PART);
-    part->token = TOKEN_NONE;
+    TRY(reserve_place(batch));
+    struct part *part = &batch->parts[batch->n_parts++];
+    uint32_t key = whole ? 0 : BPE_PART;
     part->from = from;
     part->size = size;
+    part->place = (uint32_t)batch->n_places++;
+    part->line = NULL;
+    if (size <= LONGEST_CACHED) {
+        key |= (uint32_t)size;
+        part->words[0] = words[0];
+        part->words[1] = words[1];
+        part->line = &batch->w->lines[hash_words(words, key) & (BPE_CACHE_LINES - 1)];
+        __builtin_prefetch(part->line);
+    }
     part->key = key;
-    part->line = &batch->w->lines[hash_words(part->words, key) & (BPE_CACHE_LINES - 1)];
-    __builtin_prefetch(part->line);
+    return STATUS_OK;
 }
 
-static inline status add_part(struct batch *batch, size_t from, size_t to, bool whole)
+/* The next tokens, one of them. */
+static inline status put_token(struct batch *batch, token_id token)
 {
-    struct part *part;
-    TRY(next_part(batch, &part));
-    if (to - from <= LONGEST_CACHED) {
-        load_words(batch->text, from, to - from, part->words);
-        short_part(batch, part, from, to - from, whole);
-    } else {
-        *part = (struct part){
-            .from = from, .size = to - from, .key = whole ? 0 : BPE_PART, .token = TOKEN_NONE};
-    }
+    TRY(reserve_place(batch));
+    batch->places[batch->n_places++] = (struct bpe_cached_tokens){{token}, 0, 1};
     return STATUS_OK;
+}
+
+/* A part that ends with this character. */
+static inline status put_wide_part(struct batch *batch, size_t from, size_t to, uint32_t last,
+                                   bool whole)
+{
+    if (to - from == 3 && last != BPE_NOT_WIDE) {
+        uint32_t token = batch->b->cuts.characters[last] & BPE_WIDE_TOKEN;
+        if (token) return put_token(batch, (token_id)(token - 1));
+    }
+    uint64_t words[2];
+    if (to - from <= LONGEST_CACHED) load_words(batch->text, from, to - from, words);
+    return put_part(batch, from, to - from, words, whole);
 }
 
 /* A piece of many characters: cut where no token can span. */
@@ -350,46 +375,36 @@ static status add_wide(struct batch *batch, size_t from, size_t to)
         code = to - at >= 3 ? bpe_wide_character(s + at) : BPE_NOT_WIDE;
         if (previous != BPE_NOT_WIDE && code != BPE_NOT_WIDE &&
             !bpe_cuts_joined(cuts, previous, code)) {
-            uint32_t token = cuts->characters[previous] & BPE_WIDE_TOKEN;
-            if (at - begin == 3 && token) {
-                struct part *part;
-                TRY(next_part(batch, &part));
-                part->size = 3;
-                part->token = (token_id)(token - 1);
-            } else {
-                TRY(add_part(batch, begin, at, false));
-            }
+            TRY(put_wide_part(batch, begin, at, previous, false));
             begin = at;
         }
         at += code == BPE_NOT_WIDE ? 1 : 3;
     }
-    return add_part(batch, begin, to, begin == from);
+    return put_wide_part(batch, begin, to, previous, begin == from);
 }
 
 status bpe_encode_pieces(const struct bpe *b, struct bpe_workspace *w, struct str text, size_t from,
                          const size_t *ends, size_t n, struct token_list *out)
 {
+    if (!n) return STATUS_OK;
     struct batch batch;
     batch.b = b;
     batch.w = w;
     batch.text = text;
     batch.out = out;
-    batch.n = 0;
+    batch.n_places = batch.n_parts = 0;
+    /* A piece never has more tokens than bytes; three are written whatever the count. */
+    TRY(reserve_tokens(out, ends[n - 1] - from + 3));
     for (size_t i = 0; i < n; from = ends[i++]) {
         size_t size = ends[i] - from;
-        if (size <= LONGEST_CACHED) {
-            struct part *part;
-            TRY(next_part(&batch, &part));
-            load_words(text, from, size, part->words);
-            if (!(part->words[0] & 0x8080)) {
-                short_part(&batch, part, from, size, true);
-                continue;
-            }
-            batch.n--;
-        }
-        TRY(add_wide(&batch, from, ends[i]));
+        uint64_t words[2];
+        if (size <= LONGEST_CACHED) load_words(text, from, size, words);
+        if (size <= LONGEST_CACHED && !(words[0] & 0x8080))
+            TRY(put_part(&batch, from, size, words, true));
+        else
+            TRY(add_wide(&batch, from, ends[i]));
     }
-    return encode_parts(&batch);
+    return encode_places(&batch);
 }
 
 status bpe_encode(const struct bpe *b, struct bpe_workspace *w, struct str text, size_t from,

@@ -56,7 +56,7 @@ bool bpe_is_fast(const struct bpe *);
 /* The id of the token with exactly these bytes, or TOKEN_NONE. */
 token_id bpe_find_token(const struct bpe *, struct str);
 
-/* Scratch and caches of one encoding call at a time. A bpe keeps a few spare ones, so that short texts find
+/* Scratch and caches (8.6 MB) of one encoding call at a time. A bpe keeps a few spare ones, so that short texts find
  * warm caches: acquire takes a spare or makes one, release gives it back. Any thread. */
 struct bpe_workspace;
 status bpe_workspace_acquire(const struct bpe *, struct bpe_workspace **);

@@ -69,7 +69,7 @@ static void find_origins(struct bpe *b, const struct bpe_source *source)
     for (token_id id = 0; id < b->n_tokens; id++)
         b->origins[id] = (struct bpe_origin){TOKEN_NONE, TOKEN_NONE,
                                              is_base(b, id) ? BPE_BASE_RANK : BPE_NO_RANK,
-                                             (uint32_t)b->tokens[id].size};
+                                             (uint32_t)b->tokens[id].size, TOKEN_NONE};
     for (size_t i = 0; i < source->n_merges; i++) {
         const struct bpe_merge *m = &source->merges[i];
         if (i + AHEAD < source->n_merges) prefetch_merge(b, &m[AHEAD]);
@@ -79,7 +79,7 @@ static void find_origins(struct bpe *b, const struct bpe_source *source)
         if (!pair || pair->rank != m->rank + 1) continue; /* listed again later: that one counts */
         enum verdict verdict = judge_pair(b, m->left, m->right, false);
         if (verdict == PAIR_HOLDS)
-            *result = (struct bpe_origin){m->left, m->right, m->rank + 1, result->size};
+            *result = (struct bpe_origin){m->left, m->right, m->rank + 1, result->size, TOKEN_NONE};
         else if (verdict == PAIR_UNKNOWN)
             result->rank = BPE_OPAQUE_RANK;
     }
@@ -134,6 +134,31 @@ static const struct token_trie_node *child_of(const struct bpe *b, const struct 
                                               uint32_t byte)
 {
     return token_trie_child(&b->trie, at->children, at->below, (unsigned char)byte);
+}
+
+/* What the search tries after a token that did not fit. Parents come before their children. */
+static status find_shorter(struct bpe *b)
+{
+    uint32_t n = b->trie.n_nodes;
+    /* By node: the longest reachable token that ends above it. */
+    token_id *longest = malloc(n * sizeof *longest);
+    if (!longest) return STATUS_NO_MEMORY;
+    longest[0] = TOKEN_NONE;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct token_trie_node *node = &b->trie.nodes[i];
+        token_id above = longest[i];
+        if (node->value >= 0) {
+            b->origins[node->value].shorter = above;
+            above = node->value;
+        }
+        if (!node->below) continue;
+        for (uint32_t child = node->children;; child++) {
+            longest[child] = above;
+            if (b->trie.nodes[child].last) break;
+        }
+    }
+    free(longest);
+    return STATUS_OK;
 }
 
 /* Where walks over the first two bytes, and over the first three-byte character, lead. */
@@ -195,6 +220,8 @@ status bpe_match_build(struct bpe *b, const struct bpe_source *source, struct er
         if (*value >= 0 && (!b->fast || b->origins[*value].rank == BPE_NO_RANK)) *value = ~*value;
     }
     if (!b->fast) return STATUS_OK;
+    if (find_shorter(b) != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the token origins");
     build_starts(b);
     return build_cuts(b, err);
 }
@@ -282,7 +309,7 @@ static size_t search(const struct bpe *b, struct bpe_workspace *w, const unsigne
                 if (verdict == PAIR_HOLDS) break;
                 if (verdict == PAIR_UNKNOWN) return SIZE_MAX;
             }
-            token = length > 1 ? longest_match(b, s + at, length - 1, &ignored) : TOKEN_NONE;
+            token = b->origins[token].shorter;
             if (token == TOKEN_NONE) break;
         }
         if (token != TOKEN_NONE) {

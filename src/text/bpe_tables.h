@@ -22,9 +22,10 @@ struct bpe_pair {
  * ("reachable") can appear in an encoding beside others. */
 struct bpe_origin {
     token_id left, right; /* the last merge; TOKEN_NONE for a base symbol */
-    uint32_t rank; /* of that merge, plus one; BPE_NO_RANK when not reachable; BPE_OPAQUE_RANK
+    uint32_t rank;    /* of that merge, plus one; BPE_NO_RANK when not reachable; BPE_OPAQUE_RANK
                              when some merge on the way came later than the rank of a merge it enabled */
-    uint32_t size; /* of the token in bytes */
+    uint32_t size;    /* of the token in bytes */
+    token_id shorter; /* the longest reachable token that it begins with, or TOKEN_NONE */
 };
 
 /* Where a walk through the trie stands after its first bytes. */
@@ -67,11 +68,15 @@ struct bpe_symbol {
     int32_t previous, next;
 };
 
+struct bpe_cached_tokens {
+    token_id ids[3];
+    uint16_t key; /* the piece's size, and BPE_PART for a part of a larger piece; 0 = empty */
+    uint16_t n_ids;
+};
+
 struct bpe_cached_piece {
     uint64_t bytes[2];
-    token_id ids[3];
-    uint16_t key; /* its size, and BPE_PART when it stood inside a larger piece; 0 = empty */
-    uint16_t n_ids;
+    struct bpe_cached_tokens tokens;
 };
 
 /* One cache line: the newer first. */
@@ -79,7 +84,7 @@ struct bpe_cached_pair {
     _Alignas(64) struct bpe_cached_piece way[2];
 };
 
-enum { BPE_PART = 0x100, BPE_CACHE_LINES = 1 << 16, BPE_JUDGED_PAIRS = 1 << 15 };
+enum { BPE_PART = 0x100, BPE_CACHE_LINES = 1 << 17, BPE_JUDGED_PAIRS = 1 << 15 };
 
 struct bpe_workspace {
     struct bpe_cached_pair *lines; /* BPE_CACHE_LINES */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "text/pretokenizer_ascii.h"
 #include "text/unicode_tables.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is found by ctz");
@@ -89,10 +90,23 @@ static inline size_t ascii_letters_end(const unsigned char *s, size_t size, size
     return at;
 }
 
+/* The end of the run of U+4E00 to U+9FFF, all letters. */
+static inline size_t ideographs_end(const unsigned char *s, size_t size, size_t at)
+{
+    while (size - at >= 3) {
+        uint32_t character = (uint32_t)s[at] << 16 | (uint32_t)s[at + 1] << 8 | s[at + 2];
+        bool is_valid = (character & 0xC0C0) == 0x8080;
+        if (!is_valid | (character - 0xE4B880 > 0xE9BFBF - 0xE4B880)) break;
+        at += 3;
+    }
+    return at;
+}
+
 static inline size_t letters_end(const unsigned char *s, size_t size, size_t at)
 {
     at = ascii_letters_end(s, size, at);
     if (at == size || s[at] < 0x80) return at;
+    at = ideographs_end(s, size, at);
     return run_end(s, size, at, UNICODE_LETTER, UNICODE_LETTER);
 }
 
@@ -224,14 +238,47 @@ size_t pretokenizer_next(enum pretokenizer_kind kind, struct str text, size_t at
     return text.size;
 }
 
+/* The pieces of the ASCII text from `at` on, which begins one, as far as a block of it tells; 0 when it tells
+ * nothing. */
+static inline size_t split_block(const unsigned char *s, size_t size, size_t at, int max_digits,
+                                 size_t *ends, size_t max)
+{
+    struct ascii_block block;
+    if (size - at < ASCII_BLOCK || !ascii_look(s + at, max_digits, &block)) return 0;
+    size_t n = 0, contraction = 0;
+    for (uint64_t rest = block.apostrophes; rest && !contraction; rest &= rest - 1) {
+        contraction = contraction_end(s, size, at + (unsigned)__builtin_ctzll(rest), true);
+        if (contraction) block.starts &= (rest & -rest) * 2 - 1;
+    }
+    for (uint64_t rest = block.starts; rest && n < max; rest &= rest - 1)
+        ends[n++] = at + (unsigned)__builtin_ctzll(rest);
+    if (contraction && n < max) ends[n++] = contraction;
+    return n;
+}
+
+static inline __attribute__((always_inline)) size_t split_llama3(const unsigned char *s,
+                                                                 size_t size, size_t at,
+                                                                 int max_digits, size_t *ends,
+                                                                 size_t max)
+{
+    size_t n = 0;
+    while (n < max && at < size) {
+        size_t found = s[at] < 0x80 ? split_block(s, size, at, max_digits, ends + n, max - n) : 0;
+        if (found)
+            at = ends[(n += found) - 1];
+        else
+            ends[n++] = at = next_llama3(s, size, at, (size_t)max_digits);
+    }
+    return n;
+}
+
 size_t pretokenizer_split(enum pretokenizer_kind kind, struct str text, size_t at, size_t *ends,
                           size_t max)
 {
     const unsigned char *s = (const unsigned char *)text.data;
+    if (kind == PRETOKENIZER_LLAMA3) return split_llama3(s, text.size, at, 3, ends, max);
+    if (kind == PRETOKENIZER_QWEN2) return split_llama3(s, text.size, at, 1, ends, max);
     size_t n = 0;
-    if (kind == PRETOKENIZER_LLAMA3)
-        while (n < max && at < text.size) ends[n++] = at = next_llama3(s, text.size, at, 3);
-    else
-        while (n < max && at < text.size) ends[n++] = at = pretokenizer_next(kind, text, at);
+    while (n < max && at < text.size) ends[n++] = at = pretokenizer_next(kind, text, at);
     return n;
 }

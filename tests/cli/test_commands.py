@@ -54,6 +54,13 @@ def test_language_option_beats_the_locale(twllm):
     assert twllm("--lang", "fr").returncode == INVALID
 
 
+def test_lines_are_broken_where_chinese_allows(twllm):
+    for command in COMMANDS:
+        for line in ok(twllm(command, "--help", "--lang", "zh-TW")).splitlines():
+            assert not re.match(r"\s*[、。，；：！？）」』〕》]", line), line
+            assert not re.search(r"[（「『〔《]$", line), line
+
+
 @pytest.mark.parametrize(
     "arguments, code, says",
     [
@@ -61,7 +68,7 @@ def test_language_option_beats_the_locale(twllm):
         (["frobnicate"], INVALID, "unknown command 'frobnicate'"),
         (["chat", "--temprature", "1"], INVALID, "did you mean --temperature"),
         (["chat", "--temperature", "-1", "--once", "x"], INVALID, "--temperature"),
-        (["chat", "--top-p", "1.5", "--once", "x"], INVALID, "expected 0 to 1"),
+        (["chat", "--top-p", "1.5", "--once", "x"], INVALID, "--top-p takes a value from 0 to 1, not 1.5"),
         (["chat", "--max-model-len", "0", "--once", "x"], INVALID, "--max-model-len"),
         (["chat", "--isa", "mmx", "--once", "x"], INVALID, "--isa is one of"),
         (["generate"], INVALID, "--input"),
@@ -86,6 +93,19 @@ def test_refusals(twllm, arguments, code, says):
     taiwan = twllm(*arguments, env={"LC_ALL": "zh_TW.UTF-8"})
     assert taiwan.returncode == code
     assert re.match(r"twllm：.*[\u4e00-\u9fff]", taiwan.stderr), taiwan.stderr
+
+
+@pytest.mark.parametrize(
+    "name, text, says",
+    [
+        ("--top-k", "1.5", "twllm：--top-k 要給整數，不能是「1.5」\n"),
+        ("--min-p", "x", "twllm：--min-p 要給數字，不能是「x」\n"),
+        ("--min-p", "2", "twllm：--min-p 的值要在 0 到 1 之間，不能是 2\n"),
+    ],
+)
+def test_sampling_mistakes_are_told_in_chinese(twllm, name, text, says):
+    done = twllm("chat", "--once", "x", name, text, "--lang", "zh-TW")
+    assert (done.returncode, done.stdout, done.stderr) == (INVALID, "", says)
 
 
 # ---- tokens and templates ------------------------------------------------------------------------

@@ -1,5 +1,5 @@
-/* Any bytes as text: the pieces cover it in order, and the detokenizer, fed the same bytes cut anywhere, emits valid
- * UTF-8 that does not depend on the cuts. */
+/* Any bytes as text: the pieces cover it in order and do not depend on how many are asked for, and the
+ * detokenizer, fed the same bytes cut anywhere, emits valid UTF-8 that does not depend on the cuts. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +13,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(bool condition)
 {
     if (!condition) abort();
+}
+
+/* One piece at a time and `max` at a time cut at the same places. */
+static void split(enum pretokenizer_kind kind, struct str text, size_t max)
+{
+    size_t ends[70], n;
+    for (size_t at = 0; at < text.size;) {
+        n = pretokenizer_split(kind, text, at, ends, max);
+        check(n > 0 && n <= max);
+        for (size_t i = 0; i < n; i++) {
+            size_t end = pretokenizer_next(kind, text, at);
+            check(end > at && end <= text.size && end == ends[i]);
+            at = end;
+        }
+    }
 }
 
 static void detokenize(struct str text, size_t step, struct strbuf *out)
@@ -34,11 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size) memcpy(exact, data, size);
     struct str text = {exact, size};
     for (int kind = PRETOKENIZER_LLAMA3; kind <= PRETOKENIZER_NONE; kind++)
-        for (size_t at = 0; at < size;) {
-            size_t end = pretokenizer_next((enum pretokenizer_kind)kind, text, at);
-            check(end > at && end <= size);
-            at = end;
-        }
+        split((enum pretokenizer_kind)kind, text, size ? 1 + (unsigned char)exact[0] % 70 : 1);
     struct strbuf whole = {0}, cut = {0};
     detokenize(text, size ? size : 1, &whole);
     detokenize(text, size ? 1 + (unsigned char)exact[0] % 5 : 1, &cut);

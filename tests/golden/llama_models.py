@@ -118,6 +118,13 @@ def run_logits(probe, folder, sequences, **options):
     return done.stdout
 
 
+def has_isa(probe, folder, isa):
+    """Whether this machine can run that set of operations."""
+    done = subprocess.run([probe("probe_logits"), folder, f"isa={isa}"], input=b"1\n", capture_output=True)
+    assert done.returncode == 0 or b"is not available" in done.stderr, done.stderr
+    return done.returncode == 0
+
+
 torch.set_num_threads(1)  # these models are too small to gain from more
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 import transformers
-from llama_models import run_logits
+from llama_models import has_isa, run_logits
 
 
 @pytest.mark.parametrize("name", llama_models.MODELS)
@@ -19,7 +19,8 @@ def test_greedy_continuations_equal_generate(probe, tmp_path, name):
         out = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=64)
         expected.append(out[0, len(prompt) :].tolist())
         assert len(expected[-1]) == 64
-    for options in [dict(), dict(mixed=1)]:
+    sets = [dict(isa=isa) for isa in ("avx2", "avx512") if has_isa(probe, tmp_path, isa)]
+    for options in [dict(), dict(mixed=1), *sets]:
         lines = run_logits(probe, tmp_path, prompts, greedy=64, **options).decode().splitlines()
         assert [[int(i) for i in line.split()] for line in lines] == expected, options
 
@@ -76,10 +77,12 @@ def llama2c_pieces(path):
     return pieces
 
 
-@pytest.mark.parametrize("isa", ["ref", "auto"])
+@pytest.mark.parametrize("isa", ["ref", "avx2", "avx512", "auto"])
 def test_trained_model_tells_the_published_story(probe, shared, tmp_path, isa):
     source = shared / "data" / "tiny-llama"
     convert_llama2c(source / "stories260K.bin", tmp_path)
+    if not has_isa(probe, tmp_path, isa):
+        pytest.skip(f"this machine has no {isa}")
     out = run_logits(probe, tmp_path, [[1]], greedy=200, isa=isa)
     pieces = llama2c_pieces(source / "tok512.bin")
     text = b"".join(pieces[int(i)] for i in out.split()).removeprefix(b" ").replace(b"<0x0A>", b"\n").decode()

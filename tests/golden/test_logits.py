@@ -4,13 +4,11 @@ cutting the same sequences into steps.
 Tolerance: max |difference| <= 2e-4 of the logits' spread (max - min). Both sides sum thousands of float32 products in
 different orders; what is measured is about 1e-6, and one wrong term anywhere is far above 2e-4.
 """
-import subprocess
-
 import llama_models
 import numpy
 import pytest
 import torch
-from llama_models import run_logits
+from llama_models import has_isa, run_logits
 
 TOLERANCE = 2e-4
 
@@ -39,15 +37,9 @@ def split(raw, golden, sequences):
     return numpy.split(logits, ends[:-1])
 
 
-def has_isa(probe, golden, isa):
-    done = subprocess.run([probe("probe_logits"), golden.folder, f"isa={isa}"], input=b"1\n", capture_output=True)
-    assert done.returncode == 0 or b"is not available" in done.stderr, done.stderr
-    return done.returncode == 0
-
-
 @pytest.mark.parametrize("isa", ["ref", "avx2", "avx512", "avx512bf16", "neon"])
 def test_logits_equal_transformers(probe, golden, isa, record_property):
-    if not has_isa(probe, golden, isa):
+    if not has_isa(probe, golden.folder, isa):
         pytest.skip(f"this machine has no {isa}")
     longest = 200 if isa == "ref" else 10000  # the scalar bodies are slow; causal: a prefix has the same logits
     sequences = [s[:longest] for s in golden.sequences]
@@ -60,12 +52,14 @@ def test_logits_equal_transformers(probe, golden, isa, record_property):
     assert worst <= (bf16_error(golden) if isa == "avx512bf16" else TOLERANCE)
 
 
-@pytest.mark.parametrize("isa", ["ref", "auto"])
+@pytest.mark.parametrize("isa", ["ref", "avx2", "avx512", "auto"])
 def test_every_composition_gives_the_same_bits(probe, golden, isa):
-    sequences = [s[:40] for s in golden.sequences] if isa == "ref" else [s[:300] for s in golden.sequences]
+    if not has_isa(probe, golden.folder, isa):
+        pytest.skip(f"this machine has no {isa}")
+    sequences = [s[: 300 if isa == "auto" else 40] for s in golden.sequences]
     at_once = run_logits(probe, golden.folder, sequences, isa=isa)
     ways = [dict(chunk=7), dict(chunk=1), dict(mixed=1), dict(mixed=1, threads=1), dict(chunk=33, threads=1)]
-    for options in ways[:3] if isa == "ref" else ways:
+    for options in ways if isa == "auto" else ways[:3]:
         assert run_logits(probe, golden.folder, sequences, isa=isa, **options) == at_once, options
 
 

@@ -127,14 +127,26 @@ static const char *const seams[] = {
     "\xE2\x84\xAA",
 };
 
+static const char *const ascii_seams[] = {
+    "a",  "Zb", "s", "l", "word", " ", " ",  " The", "\t", "\n", "\n", "\r\n", "\v", "\x1C", "1",
+    "23", "!",  "(", "_", "\x7F", "'", "'s", "'LL",  "'r", "@",  "[",  "`",    "{",  "/",    ":",
+};
+
 static size_t random_string(uint64_t seed, uint64_t stream, char *out, size_t capacity)
 {
     uint64_t draw = 0;
-    size_t size = 0, parts = 1 + rng_u64(seed, stream, draw++) % 14;
-    uint64_t style = rng_u64(seed, stream, draw++) % 4;
+    uint64_t style = rng_u64(seed, stream, draw++) % 6;
+    /* 4, 5: long enough for what is done to 64 bytes of ASCII at a time */
+    size_t size = 0, parts = 1 + rng_u64(seed, stream, draw++) % (style < 4 ? 14 : 90);
     for (size_t i = 0; i < parts && size + 8 < capacity; i++) {
         uint64_t r = rng_u64(seed, stream, draw++);
-        if (style == 3 || (style == 2 && r >> 63)) {
+        if (style > 3 && r >> 56 < (style == 4 ? 250 : 256)) {
+            const char *seam = ascii_seams[r % (sizeof ascii_seams / sizeof ascii_seams[0])];
+            for (uint64_t n = 1 + (r >> 40 & 3) * (r >> 42 & 1); n && size + 8 < capacity; n--) {
+                memcpy(out + size, seam, strlen(seam));
+                size += strlen(seam);
+            }
+        } else if (style == 3 || (style == 2 && r >> 63)) {
             size += utf8_encode(agreed[(r & 0xFFFFFFFF) % n_agreed], out + size);
         } else if (style == 1) {
             out[size++] = (char)(r % 128);
@@ -151,19 +163,26 @@ static size_t random_string(uint64_t seed, uint64_t stream, char *out, size_t ca
 static void compare(pcre2_code *regex, pcre2_match_data *match, enum pretokenizer_kind kind,
                     struct str text)
 {
-    size_t at = 0;
-    while (at < text.size) {
+    size_t at = 0, i = 0, n = 0, ends[100], max = 1 + text.size * 7 % 100;
+    for (; at < text.size; i++) {
+        if (i == n) {
+            n = pretokenizer_split(kind, text, at, ends, max);
+            i = 0;
+            CHECK(n >= 1 && n <= max);
+        }
         int found = pcre2_match(regex, (PCRE2_SPTR)text.data, text.size, at, PCRE2_NO_UTF_CHECK,
                                 match, NULL);
         CHECK(found >= 0);
         PCRE2_SIZE *span = pcre2_get_ovector_pointer(match);
         CHECK_INT(span[0], at);
         size_t end = pretokenizer_next(kind, text, at);
-        if (end != span[1])
-            check_fail(__FILE__, __LINE__, "in \"%.*s\" at %zu: cut at %zu, PCRE2 at %zu",
-                       STR_ARGS(text), at, end, (size_t)span[1]);
+        if (end != span[1] || ends[i] != end)
+            check_fail(__FILE__, __LINE__,
+                       "in \"%.*s\" at %zu: cut at %zu, among others at %zu, PCRE2 at %zu",
+                       STR_ARGS(text), at, end, ends[i], (size_t)span[1]);
         at = end;
     }
+    CHECK_INT(i, n);
 }
 
 TEST(random_strings_are_cut_as_pcre2_cuts_them)
