@@ -186,6 +186,7 @@ status engine_submit(struct engine *e, const struct engine_request *in, uint64_t
                      struct error *err)
 {
     struct request *r;
+    TRY(chooser_prepare(&e->chooser, &in->params, err));
     TRY(request_create(&r, in, &e->limits, err));
     status result = scheduler_reserve(&e->scheduler, r->n_sequences, err);
     if (result) {

@@ -83,6 +83,9 @@ static const struct field message_fields[] = {
     {.name = "top_k", .kind = FIELD_SAMPLING},
     {.name = "stop_sequences", .kind = FIELD_SAMPLING, .values = "stop"},
     {.name = "seed", .kind = FIELD_SAMPLING, .help = "an extra of this server"},
+    {.name = "script",
+     .kind = FIELD_SAMPLING,
+     .help = "an extra of this server: hant, Traditional Chinese only"},
     {.name = "metadata", .kind = FIELD_LABEL},
     {.name = "container", .kind = FIELD_ONLY, .values = ""},
     {.name = "inference_geo", .kind = FIELD_LABEL},
@@ -351,6 +354,7 @@ static void write_whole(struct generation *g, struct strbuf *body)
     out_close(&o, ']');
     write_stop(&o, g, choice);
     write_usage(&o, g, g->n_generated);
+    choice_write_script(&o, g, choice);
     out_close(&o, '}');
 }
 
@@ -473,6 +477,7 @@ static void end(struct generation *g)
     write_stop(&o, g, &g->choices[0]);
     out_close(&o, '}');
     write_usage(&o, g, g->n_generated);
+    choice_write_script(&o, g, &g->choices[0]);
     out_close(&o, '}');
     generation_send_event(g, "message_delta", &o);
     o = out_begin(&g->scratch);

@@ -235,6 +235,10 @@ static void write_sampling_schema(struct out *o, const struct field *field)
         out_key(o, "enum");
         out_raw(o, STR("[true,false,\"never\"]"));
         return;
+    case PARAMS_SCRIPT:
+        out_key(o, "enum");
+        out_raw(o, STR("[\"any\",\"hant\"]"));
+        return;
     case PARAMS_TEXTS:
         out_key(o, "anyOf");
         out_raw(o, STR("[{\"type\":\"string\",\"minLength\":1,\"maxLength\":256},{\"type\":"

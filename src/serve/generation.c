@@ -29,6 +29,21 @@ int32_t choice_n_prompt_tokens(const struct generation *g, const struct choice *
     return (int32_t)g->prompts[choice->prompt].n_ids;
 }
 
+void choice_write_script(struct out *o, const struct generation *g, const struct choice *choice)
+{
+    const struct script_purity *p = &choice->purity;
+    if (g->job->asked.params->values.script == SAMPLING_SCRIPT_UNSET) return;
+    out_key_open(o, "script", '{');
+    out_key_i64(o, "han", (int64_t)p->n_han);
+    out_key_i64(o, "simplified_only", (int64_t)p->n_simplified);
+    out_key(o, "purity");
+    if (p->n_han)
+        out_f64(o, 1 - (double)p->n_simplified / (double)p->n_han);
+    else
+        out_null(o);
+    out_close(o, '}');
+}
+
 static status keep_logprobs(struct choice *choice, const struct engine_output *output)
 {
     size_t more = output->n_tokens * output->logprobs_per_token;
@@ -63,6 +78,7 @@ static status keep_output(struct generation *g, struct choice *choice,
 {
     struct arena *arena = &g->job->arena;
     TRY(keep_text(choice, output));
+    script_purity_count(&choice->purity, output->text);
     for (size_t i = 0; i < output->n_tokens; i++)
         TRY(token_list_append(&choice->tokens, output->tokens[i]));
     TRY(keep_logprobs(choice, output));

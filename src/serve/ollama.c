@@ -91,6 +91,7 @@ static const struct field option_fields[] = {
     {.name = "typical_p", .kind = FIELD_SAMPLING},
     {.name = "seed", .kind = FIELD_SAMPLING},
     {.name = "stop", .kind = FIELD_SAMPLING},
+    {.name = "script", .kind = FIELD_SAMPLING},
     {.name = "presence_penalty", .kind = FIELD_SAMPLING},
     {.name = "frequency_penalty", .kind = FIELD_SAMPLING},
     {.name = "repeat_penalty", .kind = FIELD_SAMPLING, .values = "repetition_penalty"},
@@ -205,6 +206,7 @@ static void write_end(struct out *o, const struct generation *g, const struct ch
     out_key_i64(o, "prompt_eval_duration", 1000 * (first - g->submitted_us));
     out_key_i64(o, "eval_count", g->n_generated);
     out_key_i64(o, "eval_duration", 1000 * (now - first));
+    choice_write_script(o, g, choice);
     out_close(o, '}');
 }
 

@@ -40,6 +40,10 @@ const struct field openai_sampling_fields[] = {
     SAMPLING(stop_token_sequences),
     SAMPLING(include_stop_str_in_output),
     SAMPLING(skip_special_tokens),
+    {.name = "script",
+     .kind = FIELD_SAMPLING,
+     .help = "hant: no Simplified-only character is generated; the answer then says how many there "
+             "are"},
     SAMPLING(prompt_logprobs),
     SAMPLING(length_penalty),
     SAMPLING(early_stopping),
@@ -303,6 +307,7 @@ void openai_write_finish(struct out *o, const struct generation *g, const struct
         out_i64(o, choice->stop_token);
     else
         out_null(o);
+    choice_write_script(o, g, choice);
 }
 
 struct str openai_token_bytes(const struct job *job, token_id id)

@@ -17,7 +17,7 @@ void openai_write_usage_of(struct out *, int64_t prompt, int64_t completion, int
                            int64_t truncated);
 /* "stop", "length"; NULL while it runs. */
 const char *openai_finish_reason(const struct choice *);
-/* "finish_reason": ..., "stop_reason": ... */
+/* "finish_reason": ..., "stop_reason": ..., and "script" where it is asked for */
 void openai_write_finish(struct out *, const struct generation *, const struct choice *,
                          const char *reason);
 /* chat's "logprobs": {"content": [...], "refusal": null} of what is new in the choice */

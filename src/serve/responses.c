@@ -24,6 +24,7 @@ static const struct field response_fields[] = {
     {.name = "min_p", .kind = FIELD_SAMPLING, .help = "an extra, as vLLM's"},
     {.name = "seed", .kind = FIELD_SAMPLING, .help = "an extra"},
     {.name = "repetition_penalty", .kind = FIELD_SAMPLING, .help = "an extra, as vLLM's"},
+    {.name = "script", .kind = FIELD_SAMPLING, .help = "an extra: hant, Traditional Chinese only"},
     {.name = "text",
      .kind = FIELD_OBJECT,
      .offset = ASKED(options),
@@ -268,6 +269,7 @@ static void write_response(struct out *o, const struct generation *g, const stru
         out_key_i64(o, "dropped_messages", g->prompts[0].n_dropped_messages);
     out_key_bool(o, "store", false);
     if (is_over) write_usage(o, g);
+    if (is_over) choice_write_script(o, g, &g->choices[0]);
     out_close(o, '}');
 }
 

@@ -52,6 +52,7 @@ static status prepare(struct job *job)
     asked->params->values.max_tokens = 0;
     if (!job->serve->options.vllm_defaults)
         model_default_params(job->serve->options.model, &asked->params->values, NULL);
+    if (job->serve->options.hant) asked->params->values.script = SAMPLING_SCRIPT_HANT;
     return STATUS_OK;
 }
 

@@ -40,6 +40,7 @@ struct serve_options {               /* 0: the default in brackets */
         *default_system_message; /* put in front of conversations that have none; NULL: none */
     bool
         vllm_defaults; /* --generation-config vllm: the checkpoint's sampling defaults are not used */
+    bool hant;         /* requests that name no script get "hant" */
     bool any_model;    /* answer whatever name a request gives, rather than 404 */
     int n_workers;     /* threads that read requests [2] */
     int max_queued;    /* requests waiting for one of them [4096]; over it 429 */

@@ -101,9 +101,9 @@ static status compile_choice(struct job *job, struct str source,
     return grammar_compile_choice(out, choices, list->n_items, options, err);
 }
 
-static status compile(struct job *job, enum structure_kind kind, struct str source,
-                      const struct grammar_options *options, struct grammar **out,
-                      struct error *err)
+static status compile_as(struct job *job, enum structure_kind kind, struct str source,
+                         const struct grammar_options *options, struct grammar **out,
+                         struct error *err)
 {
     switch (kind) {
     case STRUCTURE_JSON_SCHEMA:
@@ -122,6 +122,16 @@ static status compile(struct job *job, enum structure_kind kind, struct str sour
     return error_set(err, STATUS_INTERNAL, "no such kind of grammar");
 }
 
+/* Traditional Chinese throughout if the grammar has such an answer; else everywhere but where it demands otherwise. */
+static status compile(struct job *job, enum structure_kind kind, struct str source,
+                      struct grammar_options options, struct grammar **out, struct error *err)
+{
+    status result = compile_as(job, kind, source, &options, out, err);
+    if (result == STATUS_OK || options.script != GRAMMAR_HANT) return result;
+    options.script = GRAMMAR_HANT_WHERE_POSSIBLE;
+    return compile_as(job, kind, source, &options, out, err);
+}
+
 status structure_compile(struct job *job, enum structure_kind kind, struct str source,
                          const char *param, struct grammar **out)
 {
@@ -132,10 +142,12 @@ status structure_compile(struct job *job, enum structure_kind kind, struct str s
                                       .compact = asked->compact_json,
                                       .whitespace_pattern = asked->whitespace_pattern,
                                       .no_unicode_escapes = asked->no_unicode_escapes};
+    if (asked->params->values.script == SAMPLING_SCRIPT_HANT) options.script = GRAMMAR_HANT;
     struct strbuf key = {0};
     struct error err = {0};
-    status result = strbuf_appendf(&key, "%d %d %d %zu ", (int)kind, options.compact,
-                                   options.no_unicode_escapes, options.whitespace_pattern.size);
+    status result =
+        strbuf_appendf(&key, "%d %d %d %d %zu ", (int)kind, (int)options.script, options.compact,
+                       options.no_unicode_escapes, options.whitespace_pattern.size);
     if (result == STATUS_OK) result = strbuf_append(&key, options.whitespace_pattern);
     if (result == STATUS_OK) result = strbuf_append(&key, source);
     if (result != STATUS_OK) {
@@ -146,7 +158,7 @@ status structure_compile(struct job *job, enum structure_kind kind, struct str s
     strbuf_deinit(&key);
     *out = find(cache, digest);
     if (*out) return STATUS_OK;
-    result = compile(job, kind, source, &options, out, &err);
+    result = compile(job, kind, source, options, out, &err);
     if (result == STATUS_OK) {
         keep(cache, digest, *out);
         return STATUS_OK;

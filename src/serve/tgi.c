@@ -45,6 +45,7 @@ static const struct field parameter_fields[] = {
     {.name = "frequency_penalty", .kind = FIELD_SAMPLING},
     {.name = "seed", .kind = FIELD_SAMPLING},
     {.name = "stop", .kind = FIELD_SAMPLING},
+    {.name = "script", .kind = FIELD_SAMPLING},
     {.name = "max_new_tokens",
      .kind = FIELD_I32,
      .offset = ASKED(max_tokens),
@@ -171,6 +172,7 @@ static void write_whole(struct generation *g, struct strbuf *body)
         }
         out_close(&o, '}');
     }
+    choice_write_script(&o, g, choice);
     out_close(&o, '}');
 }
 
@@ -195,6 +197,7 @@ static void send_token(struct generation *g, struct choice *choice, struct progr
         write_full_text(&o, g, strbuf_view(&choice->all));
         begin_details(&o, g, choice);
         out_close(&o, '}');
+        choice_write_script(&o, g, choice);
     } else {
         out_key_null(&o, "generated_text");
         out_key_null(&o, "details");
@@ -240,6 +243,7 @@ static void set_defaults(struct job *job)
     struct sampling_params *params = &job->asked.params->values;
     struct sampling_params fresh = sampling_params_default();
     fresh.max_tokens = 100;
+    fresh.script = params->script;
     *params = fresh;
     job->asked.max_tokens = 0;
 }
