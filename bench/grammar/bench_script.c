@@ -62,10 +62,12 @@ int main(int argc, char **argv)
         special[i] = tokenizer_is_special(tokenizer, (token_id)i);
     }
     double began = now_us();
-    if (!tokens || !special || !logits || script_filter_create(&f, tokens, special, n, &err)) return 7;
+    if (!tokens || !special || !logits || script_filter_create(&f, tokens, special, n, &err))
+        return 7;
     printf("%zu tokens, filter made in %.1f ms\n", n, (now_us() - began) / 1e3);
     struct tokenizer_encode_options how = {.special = TOKENIZER_SPECIAL_AS_TEXT};
-    if (tokenizer_encode(tokenizer, (struct str){text, size}, how, &list, &err) != STATUS_OK) return 2;
+    if (tokenizer_encode(tokenizer, (struct str){text, size}, how, &list, &err) != STATUS_OK)
+        return 2;
     struct script_state clean = {{0}, 0};
     size_t n_inside = 0;
     double between_us = microseconds(f, &clean, logits, n), inside_us = 0;

@@ -320,13 +320,6 @@ status generation_read_stream_options(struct job *job, bool *include_usage, bool
     return STATUS_OK;
 }
 
-static uint64_t salt_of(const struct job *job)
-{
-    struct str salt = job->asked.cache_salt;
-    if (salt.size == 0) return 0;
-    return siphash_128(job->serve->salt_key, salt.data, salt.size).words[0] | 1;
-}
-
 static status check_params(struct job *job)
 {
     struct sampling_params *params = &job->asked.params->values;
@@ -389,7 +382,7 @@ static status create(struct job *job, const struct writer *writer, struct prompt
     if (!g->mask_sequences) return job_no_memory(job);
     for (int32_t i = 0; i < n_prompts && g->masks; i++)
         TRY(masks_add_prompt(job, g->masks, &g->mask_sequences[i]));
-    uint64_t salt = salt_of(job);
+    uint64_t salt = job_cache_salt(job);
     for (int32_t i = 0; i < n_prompts; i++) {
         g->n_prompt_tokens += (int32_t)prompts[i].n_ids;
         g->tickets[i] = (struct service_ticket){.request = {.prompt = prompts[i].ids,
@@ -421,9 +414,7 @@ status generation_start(struct job *job, const struct writer *writer, struct pro
         engine_service_submit_all(job->serve->service, g->tickets, (size_t)n_prompts, &err);
     if (result == STATUS_OK) return STATUS_OK;
     http_exchange_release(job->exchange); /* the worker has one of its own */
-    job->refusal.retry_after_s = engine_service_retry_after(job->serve->service);
-    int code = result == STATUS_LIMIT ? 429 : result == STATUS_CANCELLED ? 503 : 500;
-    return refuse(&job->refusal, code, NULL, "%s", err.text);
+    return job_refuse_submission(job, result, &err);
 }
 
 void generation_deinit(struct generation *g)

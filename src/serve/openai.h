@@ -6,6 +6,15 @@
 
 #define ASKED(member) offsetof(struct asked, member)
 
+/* Text, token ids, or a list of either. */
+#define OPENAI_PROMPT_SCHEMA                                                                       \
+    "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"    \
+    "\"string\",\"minLength\":1}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"         \
+    "\"integer\","                                                                                 \
+    "\"minimum\":0}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"array\","            \
+    "\"minItems\":1,"                                                                              \
+    "\"items\":{\"type\":\"integer\",\"minimum\":0}}}]}"
+
 /* Sampling parameters, and what else all completions of this dialect accept. */
 extern const struct field openai_sampling_fields[], openai_label_fields[],
     openai_structure_fields[], openai_tool_fields[];

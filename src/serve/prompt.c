@@ -500,3 +500,33 @@ status prompt_fit(struct job *job, struct prompt *prompt, int32_t max_new, const
                   "%zu tokens. Please reduce the length of the %s.",
                   most, what, prompt->n_ids, what);
 }
+
+status prompt_read_list(struct job *job, const struct json *given, const char *param,
+                        struct prompt **out, int32_t *n)
+{
+    const struct json *flag = json_get(job->body, "add_special_tokens");
+    bool adds = !flag || json_is(flag, JSON_NULL) || job->asked.add_special_tokens;
+    bool is_list =
+        json_is(given, JSON_ARRAY) && given->n_items > 0 && !json_is(&given->items[0], JSON_NUMBER);
+    if (!json_is(given, JSON_STRING) && !(json_is(given, JSON_ARRAY) && given->n_items > 0))
+        return refuse(&job->refusal, 400, param,
+                      "%s: expected text, token ids, or a list of either", param);
+    uint32_t count = is_list ? given->n_items : 1;
+    if (count > (uint32_t)job->serve->options.max_prompts)
+        return refuse(&job->refusal, 400, param, "%s: got %u prompts, at most %d are accepted",
+                      param, count, job->serve->options.max_prompts);
+    struct prompt *prompts = *out = ARENA_ARRAY(&job->arena, struct prompt, count);
+    if (!prompts) return job_no_memory(job);
+    *n = (int32_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct json *one = is_list ? &given->items[i] : given;
+        if (json_is(one, JSON_STRING))
+            TRY(prompt_of_text(job, one->text, adds, &prompts[i]));
+        else if (json_is(one, JSON_ARRAY))
+            TRY(prompt_of_ids(job, one, param, &prompts[i]));
+        else
+            return refuse(&job->refusal, 400, param, "%s[%u]: expected text or token ids", param,
+                          i);
+    }
+    return STATUS_OK;
+}
