@@ -202,6 +202,20 @@ status fields_decode(const struct json *object, const struct field *const *table
     return STATUS_OK;
 }
 
+status fields_check_members(const struct json *object, const char *known, const char *param,
+                            struct refusal *r)
+{
+    for (uint32_t i = 0; json_is(object, JSON_OBJECT) && i < object->n_items; i++) {
+        if (in_list(known, object->items[i].key)) continue;
+        if (json_is(&object->items[i], JSON_NULL)) continue; /* libraries send back what they have */
+        struct error name;
+        error_set(&name, STATUS_INVALID, "%s.%.*s", param,
+                  STR_ARGS(str_slice(object->items[i].key, 0, 40)));
+        return refuse(r, 400, name.text, "unknown field \"%s\"", name.text);
+    }
+    return STATUS_OK;
+}
+
 /* ---- schemas ------------------------------------------------------------------------------------------ */
 
 static void write_bounds(struct out *o, double low, double high)

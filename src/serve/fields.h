@@ -64,6 +64,10 @@ struct field {
 status fields_decode(const struct json *object, const struct field *const *tables, struct asked *,
                      struct refusal *);
 
+/* Refuses a member of a nested object that is not in the list "a|b|c", naming its place below `param`. */
+status fields_check_members(const struct json *object, const char *known, const char *param,
+                            struct refusal *);
+
 /* The JSON Schema of one member, and of an object of all of them. */
 void fields_write_schema(struct out *, const struct field *const *tables);
 

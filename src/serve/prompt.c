@@ -61,6 +61,10 @@ static status part_text(struct normaliser *n, const struct json *part, uint32_t 
     }
     struct str type;
     if (!json_is(part, JSON_OBJECT)) return bad(n, where, "%s: expected an object%s", "");
+    char place[64];
+    snprintf(place, sizeof place, "messages[%u].content[%u]", n->index, at);
+    TRY(fields_check_members(part, "type|text|refusal|annotations|logprobs|cache_control", place,
+                             &n->job->refusal));
     snprintf(where, sizeof where, ".content[%u].type", at);
     if (!json_str(json_get(part, "type"), &type)) return bad(n, where, "%s: missing%s", "");
     bool is_refusal = str_equal_c(type, "refusal");
@@ -125,6 +129,9 @@ static status normalise_call(struct normaliser *n, const struct json *call, uint
     struct arena *arena = &n->job->arena;
     char where[48];
     const struct json *function = json_get(call, "function"), *name = json_get(function, "name");
+    snprintf(where, sizeof where, "messages[%u].tool_calls[%u]", n->index, at);
+    TRY(fields_check_members(call, "id|type|function|index|provider_specific_fields", where,
+                             &n->job->refusal));
     snprintf(where, sizeof where, ".tool_calls[%u].function.name", at);
     if (!json_is(name, JSON_STRING)) return bad(n, where, "%s: expected a string%s", "");
     snprintf(where, sizeof where, ".tool_calls[%u].function.arguments", at);
@@ -219,6 +226,14 @@ static status normalise_message(struct normaliser *n, const struct json *message
         struct json normalised;
         TRY(normalise_calls(n, calls, &normalised));
         if (has_calls) object->items[count++] = normalised;
+    }
+    static const char *const texts[] = {"name", "tool_call_id"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct json *given = json_get(message, texts[i]);
+        char where[24];
+        snprintf(where, sizeof where, ".%s", texts[i]);
+        if (given && !json_is(given, JSON_NULL) && !json_is(given, JSON_STRING))
+            return bad(n, where, "%s: expected a string%s", "");
     }
     if (json_str(json_get(message, "name"), &extra)) {
         TRY(count_text(n, extra.size));

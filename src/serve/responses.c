@@ -78,6 +78,8 @@ static status add_call(struct conversion *c, const struct json *item)
     struct arena *arena = &c->job->arena;
     const struct json *name = json_get(item, "name"), *arguments = json_get(item, "arguments"),
                       *id = json_get(item, "call_id");
+    TRY(fields_check_members(item, "type|id|call_id|name|arguments|status", "input",
+                             &c->job->refusal));
     if (!json_is(name, JSON_STRING) || !json_is(arguments, JSON_STRING) ||
         !json_is(id, JSON_STRING))
         return refuse(&c->job->refusal, 400, "input",
@@ -102,6 +104,7 @@ static status add_result(struct conversion *c, const struct json *item)
 {
     const struct json *output = json_get(item, "output"), *id = json_get(item, "call_id");
     struct json *message = tree_object(&c->job->arena, 3);
+    TRY(fields_check_members(item, "type|id|call_id|output|status", "input", &c->job->refusal));
     if (!output || !json_is(id, JSON_STRING))
         return refuse(&c->job->refusal, 400, "input",
                       "input: a function_call_output has call_id, output");

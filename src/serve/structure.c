@@ -233,7 +233,16 @@ static status read_format(struct job *job, const struct json *format, const char
         return refuse(&job->refusal, 400, param,
                       "%s: expected text, json_object, json_schema or structural_tag", param);
     const struct json *inner = json_get(format, "json_schema");
-    if (!inner) inner = format;
+    char place[48];
+    snprintf(place, sizeof place, "%s.json_schema", param);
+    if (inner) {
+        TRY(fields_check_members(format, "type|json_schema", param, &job->refusal));
+        TRY(fields_check_members(inner, "name|description|schema|strict", place, &job->refusal));
+    } else {
+        inner = format;
+        TRY(fields_check_members(inner, "type|name|description|schema|strict", param,
+                                 &job->refusal));
+    }
     const struct json *schema = json_get(inner, "schema");
     if (!schema) return refuse(&job->refusal, 400, param, "%s: json_schema has no schema", param);
     return wish_json(job, wish, STRUCTURE_JSON_SCHEMA, schema, param);
