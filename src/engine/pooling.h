@@ -16,7 +16,8 @@ struct pooling {
     int32_t from, to; /* positions that are still wanted; none: the vector is whole */
     int32_t n;        /* positions that count */
     int32_t width;
-    double *sum;   /* (width) in order of position, so that the result does not depend on the chunks */
+    double
+        *sum; /* (width) in order of position, so that the result does not depend on the chunks */
     float *vector; /* (width) */
 };
 

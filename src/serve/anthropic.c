@@ -286,7 +286,8 @@ static status convert_messages(struct job *job, const struct json **out)
         char param[48];
         const struct json *message = &messages->items[i], *content = json_get(message, "content");
         snprintf(param, sizeof param, "messages[%u]", i);
-        TRY(fields_check_members(message, "role|content|id|type|model|stop_reason|stop_sequence|usage",
+        TRY(fields_check_members(message,
+                                 "role|content|id|type|model|stop_reason|stop_sequence|usage",
                                  param, &job->refusal));
         if (!json_str(json_get(message, "role"), &role) ||
             (!str_equal_c(role, "user") && !str_equal_c(role, "assistant") &&

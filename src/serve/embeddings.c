@@ -270,8 +270,7 @@ static status submit(struct job *job, struct embedding *e)
         return STATUS_OK; /* nobody waits for an answer */
     http_exchange_acquire(job->exchange);
     e->submitted_us = clock_monotonic_us();
-    status result =
-        engine_service_submit_all(job->serve->service, e->tickets, (size_t)e->n, &err);
+    status result = engine_service_submit_all(job->serve->service, e->tickets, (size_t)e->n, &err);
     if (result == STATUS_OK) return STATUS_OK;
     http_exchange_release(job->exchange); /* the worker has one of its own */
     return job_refuse_submission(job, result, &err);

@@ -118,6 +118,15 @@ static status read_only(const struct field *field, const struct json *value, str
                   field->values, field->help ? ": " : "", field->help ? field->help : "");
 }
 
+/* The message begins with the parameter's own name; the request calls it otherwise. */
+static status refuse_as(struct refusal *r, const char *field, const char *parameter,
+                        const struct error *err)
+{
+    size_t n = strlen(parameter);
+    if (strncmp(err->text, parameter, n) != 0) n = 0;
+    return refuse(r, 400, field, "%s%s", n ? field : "", err->text + n);
+}
+
 static status read_field(const struct field *field, const struct json *value, struct asked *asked,
                          struct refusal *r)
 {
@@ -155,9 +164,7 @@ static status read_field(const struct field *field, const struct json *value, st
         const char *name = field->values ? field->values : field->name;
         if (params_set_member(asked->params, str_of(name), value, &err) == STATUS_OK)
             return STATUS_OK;
-        refuse_error(r, 400, &err);
-        snprintf(r->param, sizeof r->param, "%s", field->name);
-        return STATUS_INVALID;
+        return refuse_as(r, field->name, name, &err);
     }
     case FIELD_LABEL:
         return STATUS_OK;
@@ -207,7 +214,8 @@ status fields_check_members(const struct json *object, const char *known, const 
 {
     for (uint32_t i = 0; json_is(object, JSON_OBJECT) && i < object->n_items; i++) {
         if (in_list(known, object->items[i].key)) continue;
-        if (json_is(&object->items[i], JSON_NULL)) continue; /* libraries send back what they have */
+        if (json_is(&object->items[i], JSON_NULL))
+            continue; /* libraries send back what they have */
         struct error name;
         error_set(&name, STATUS_INVALID, "%s.%.*s", param,
                   STR_ARGS(str_slice(object->items[i].key, 0, 40)));

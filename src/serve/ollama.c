@@ -278,9 +278,9 @@ static status read_common(struct job *job)
     if (!asked->options) return STATUS_OK;
     if (fields_decode(asked->options, option_tables, asked, &job->refusal) != STATUS_OK) {
         char param[96];
+        struct error why = job->refusal.err;
         snprintf(param, sizeof param, "options.%.80s", job->refusal.param);
-        memcpy(job->refusal.param, param, sizeof param);
-        return STATUS_INVALID;
+        return refuse(&job->refusal, job->refusal.code, param, "options: %s", why.text);
     }
     if (asked->max_completion_tokens > job->serve->max_model_len)
         return refuse(&job->refusal, 400, "options.num_ctx",

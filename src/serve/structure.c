@@ -145,9 +145,11 @@ status structure_compile(struct job *job, enum structure_kind kind, struct str s
     if (asked->params->values.script == SAMPLING_SCRIPT_HANT) options.script = GRAMMAR_HANT;
     struct strbuf key = {0};
     struct error err = {0};
-    status result =
-        strbuf_appendf(&key, "%d %d %d %d %zu ", (int)kind, (int)options.script, options.compact,
-                       options.no_unicode_escapes, options.whitespace_pattern.size);
+    /* An empty pattern is not the same as none. */
+    long long pattern =
+        options.whitespace_pattern.data ? (long long)options.whitespace_pattern.size : -1;
+    status result = strbuf_appendf(&key, "%d %d %d %d %lld ", (int)kind, (int)options.script,
+                                   options.compact, options.no_unicode_escapes, pattern);
     if (result == STATUS_OK) result = strbuf_append(&key, options.whitespace_pattern);
     if (result == STATUS_OK) result = strbuf_append(&key, source);
     if (result != STATUS_OK) {
