@@ -40,24 +40,34 @@ static const struct field conversation_fields[] = {
      .offset = ASKED(messages),
      .low = 1,
      .high = 65536,
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\",\"required\":["
-         "\"role\",\"content\"],\"additionalProperties\":false,\"properties\":{\"role\":{\"enum\":["
-         "\"user\",\"assistant\"]},\"content\":{\"type\":\"string\",\"minLength\":1}}}}",
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"ro"
+               "le\",\"content\"],\"properties\":{\"role\":{\"enum\":[\"user\",\"assi"
+               "stant\",\"system\"]},\"content\":{\"anyOf\":[{\"type\":\"string\"},{"
+               "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"typ"
+               "e\"],\"properties\":{\"type\":{\"enum\":[\"text\",\"tool_use\",\"tool"
+               "_result\"]}}}}]}}}}",
      .is_required = true},
     {.name = "system",
      .kind = FIELD_ANY,
      .offset = ASKED(system),
-     .schema = "{\"type\":\"string\"}"},
+     .schema = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"ty"
+               "pe\":\"object\",\"required\":[\"type\",\"text\"],\"properties\":{\"ty"
+               "pe\":{\"const\":\"text\"},\"text\":{\"type\":\"string\"}}}}]}"},
     {.name = "tools",
      .kind = FIELD_ARRAY,
      .offset = ASKED(tools),
      .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"na"
+               "me\"],\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,"
+               "\"maxLength\":128},\"description\":{\"type\":[\"string\",\"null\"]},"
+               "\"input_schema\":{\"type\":[\"object\",\"null\"]}}}}"},
     {.name = "tool_choice",
      .kind = FIELD_OBJECT,
      .offset = ASKED(tool_choice),
-     .schema = "{\"const\":{\"type\":\"auto\"}}"},
+     .schema = "{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{\"type\""
+               ":{\"enum\":[\"auto\",\"any\",\"none\",\"tool\"]},\"name\":{\"type\":["
+               "\"string\",\"null\"]},\"disable_parallel_tool_use\":{\"type\":[\"bool"
+               "ean\",\"null\"]}}}"},
     {.name = "thinking",
      .kind = FIELD_ONLY,
      .values = "{\"type\":\"disabled\"}",

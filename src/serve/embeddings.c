@@ -26,7 +26,6 @@ static const struct field embedding_fields[] = {
      .offset = ASKED(dimensions),
      .low = 1,
      .high = INT32_MAX,
-     .schema = "{\"type\":\"integer\",\"minimum\":1,\"maximum\":65536}",
      .help = "only the model's own: it was not trained to be cut short"},
     {.name = "pooling",
      .kind = FIELD_TEXT,

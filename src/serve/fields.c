@@ -263,9 +263,9 @@ static void write_sampling_schema(struct out *o, const struct field *field)
         return;
     case PARAMS_TEXTS:
         out_key(o, "anyOf");
-        out_raw(o, STR("[{\"type\":\"string\",\"minLength\":1,\"maxLength\":256},{\"type\":"
+        out_raw(o, STR("[{\"type\":\"string\",\"minLength\":1,\"maxLength\":1024},{\"type\":"
                        "\"array\",\"items\":{"
-                       "\"type\":\"string\",\"minLength\":1,\"maxLength\":256}}]"));
+                       "\"type\":\"string\",\"minLength\":1,\"maxLength\":1024}}]"));
         return;
     case PARAMS_IDS:
         out_key_text(o, "type", "array");
@@ -319,10 +319,18 @@ static void write_field_schema(struct out *o, const struct field *field)
         out_key_open(o, "anyOf", '[');
         out_open(o, '{');
     }
-    if (field->schema) {
+    if (field->members) {
+        out_key_open(o, "allOf", '[');
+        fields_write_schema(o, field->members);
+        out_close(o, ']');
+    } else if (field->schema) {
         out_key_open(o, "allOf", '[');
         out_raw(o, str_of(field->schema));
         out_close(o, ']');
+        if (field->kind == FIELD_ARRAY && field->low > 0)
+            out_key_i64(o, "minItems", (int64_t)field->low);
+        if (field->kind == FIELD_ARRAY && field->high > 0)
+            out_key_i64(o, "maxItems", (int64_t)field->high);
     } else if (field->kind == FIELD_SAMPLING) {
         write_sampling_schema(o, field);
     } else if (field->kind == FIELD_ONLY) {

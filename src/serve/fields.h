@@ -58,6 +58,7 @@ struct field {
         *schema; /* of FIELD_ANY, FIELD_ARRAY and FIELD_OBJECT: JSON, for the OpenAPI document */
     const char *help;
     bool is_required;
+    const struct field *const *members; /* of an object that is decoded by tables of its own */
 };
 
 /* Tables end with a NULL name; the list of tables with NULL. */

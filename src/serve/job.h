@@ -40,8 +40,7 @@ struct endpoint {
     status (*work)(struct job *);
     const struct field *const *fields; /* ends with NULL; NULL: no body */
     const char *summary;
-    const char *response; /* the name of its schema in the OpenAPI document; NULL: any object */
-    bool is_public, streams;
+    bool is_public, streams, is_empty; /* is_empty: its answer has no body */
 };
 
 struct serve {

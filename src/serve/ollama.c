@@ -21,68 +21,6 @@ static status write_error(struct strbuf *to, int code, const char *type, const c
 
 const struct dialect dialect_ollama = {.name = "ollama", .errors = write_error};
 
-static const struct field common_fields[] = {
-    {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model), .is_required = true},
-    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream), .help = "[true]"},
-    {.name = "format",
-     .kind = FIELD_ANY,
-     .offset = ASKED(format),
-     .schema = "{\"anyOf\":[{\"enum\":[\"\",\"json\"]},{\"const\":{\"type\":\"object\"}}]}",
-     .help = "\"json\", or a JSON Schema"},
-    {.name = "options",
-     .kind = FIELD_OBJECT,
-     .offset = ASKED(options),
-     .schema =
-         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"temperature\":{"
-         "\"type\":\"number\",\"minimum\":0,\"maximum\":10},\"seed\":{\"type\":\"integer\","
-         "\"minimum\":0},\"num_predict\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64}}}"},
-    {.name = "keep_alive", .kind = FIELD_LABEL, .help = "the model stays while the server runs"},
-    {.name = "think",
-     .kind = FIELD_ONLY,
-     .values = "false",
-     .help = "this model does not think aside"},
-    {.name = NULL},
-};
-static const struct field chat_fields[] = {
-    {.name = "messages",
-     .kind = FIELD_ARRAY,
-     .offset = ASKED(messages),
-     .low = 1,
-     .high = 65536,
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\",\"required\":["
-         "\"role\",\"content\"],\"additionalProperties\":false,\"properties\":{\"role\":{\"enum\":["
-         "\"system\",\"user\",\"assistant\"]},\"content\":{\"type\":\"string\"}}}}",
-     .is_required = true},
-    {.name = "tools",
-     .kind = FIELD_ARRAY,
-     .offset = ASKED(tools),
-     .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
-    {.name = NULL},
-};
-static const struct field generate_fields[] = {
-    {.name = "prompt", .kind = FIELD_TEXT, .offset = ASKED(content_text)},
-    {.name = "system", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
-    {.name = "raw",
-     .kind = FIELD_BOOL,
-     .offset = ASKED(raw),
-     .help = "no template around the prompt"},
-    {.name = "suffix",
-     .kind = FIELD_ONLY,
-     .values = "\"\"",
-     .help = "this model was not trained to fill in the middle"},
-    {.name = "images", .kind = FIELD_ONLY, .values = "[]", .help = "this model reads text only"},
-    {.name = "template",
-     .kind = FIELD_ONLY,
-     .values = "\"\"",
-     .help = "templates come with the server"},
-    {.name = "context",
-     .kind = FIELD_ONLY,
-     .values = "[]",
-     .help = "send the conversation to /api/chat"},
-    {.name = NULL},
-};
 static const struct field option_fields[] = {
     {.name = "temperature", .kind = FIELD_SAMPLING},
     {.name = "top_p", .kind = FIELD_SAMPLING},
@@ -124,6 +62,62 @@ static const struct field option_fields[] = {
     {.name = "low_vram", .kind = FIELD_LABEL},
     {.name = NULL},
 };
+static const struct field *const option_tables[] = {option_fields, NULL};
+
+static const struct field common_fields[] = {
+    {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model), .is_required = true},
+    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream), .help = "[true]"},
+    {.name = "format",
+     .kind = FIELD_ANY,
+     .offset = ASKED(format),
+     .schema = "{\"anyOf\":[{\"enum\":[\"\",\"json\"]},{\"type\":[\"object\",\"boolea"
+               "n\"]}]}",
+     .help = "\"json\", or a JSON Schema"},
+    {.name = "options", .kind = FIELD_OBJECT, .offset = ASKED(options), .members = option_tables},
+    {.name = "keep_alive", .kind = FIELD_LABEL, .help = "the model stays while the server runs"},
+    {.name = "think",
+     .kind = FIELD_ONLY,
+     .values = "false",
+     .help = "this model does not think aside"},
+    {.name = NULL},
+};
+static const struct field chat_fields[] = {
+    {.name = "messages",
+     .kind = FIELD_ARRAY,
+     .offset = ASKED(messages),
+     .low = 1,
+     .high = 65536,
+     .schema = OPENAI_MESSAGES_SCHEMA,
+     .is_required = true},
+    {.name = "tools",
+     .kind = FIELD_ARRAY,
+     .offset = ASKED(tools),
+     .high = 4096,
+     .schema = OPENAI_TOOLS_SCHEMA},
+    {.name = NULL},
+};
+static const struct field generate_fields[] = {
+    {.name = "prompt", .kind = FIELD_TEXT, .offset = ASKED(content_text)},
+    {.name = "system", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
+    {.name = "raw",
+     .kind = FIELD_BOOL,
+     .offset = ASKED(raw),
+     .help = "no template around the prompt"},
+    {.name = "suffix",
+     .kind = FIELD_ONLY,
+     .values = "\"\"",
+     .help = "this model was not trained to fill in the middle"},
+    {.name = "images", .kind = FIELD_ONLY, .values = "[]", .help = "this model reads text only"},
+    {.name = "template",
+     .kind = FIELD_ONLY,
+     .values = "\"\"",
+     .help = "templates come with the server"},
+    {.name = "context",
+     .kind = FIELD_ONLY,
+     .values = "[]",
+     .help = "send the conversation to /api/chat"},
+    {.name = NULL},
+};
 static const struct field show_fields[] = {
     {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model)},
     {.name = "name",
@@ -135,8 +129,7 @@ static const struct field show_fields[] = {
 };
 static const struct field *const chat_tables[] = {common_fields, chat_fields, NULL},
                                  *const generate_tables[] = {common_fields, generate_fields, NULL},
-                                 *const show_tables[] = {show_fields, NULL},
-                                 *const option_tables[] = {option_fields, NULL};
+                                 *const show_tables[] = {show_fields, NULL};
 
 /* "2026-11-24T02:10:00.123456Z" */
 static void format_time(char out[64])
@@ -308,7 +301,14 @@ static status answer_load(struct job *job)
 {
     struct strbuf body = {0};
     struct out o = out_begin(&body);
+    struct error err = {0};
     char now[64];
+    const struct sampling_params *params = &job->asked.params->values;
+    if (sampling_params_check(params, job->serve->vocab_size, &err) != STATUS_OK)
+        return refuse_error(&job->refusal, 400, &err);
+    struct grammar *grammar = NULL;
+    TRY(structure_read(job, &grammar));
+    if (grammar) grammar_release(grammar);
     format_time(now);
     out_open(&o, '{');
     out_key_str(&o, "model", job->asked.model);

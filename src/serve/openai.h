@@ -15,6 +15,23 @@
     "\"minItems\":1,"                                                                              \
     "\"items\":{\"type\":\"integer\",\"minimum\":0}}}]}"
 
+/* What every accepted conversation, and list of tools, is at least. */
+#define OPENAI_MESSAGES_SCHEMA                                                                     \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"role\"],\"properties"      \
+    "\":{\"role\":{\"enum\":[\"system\",\"developer\",\"user\",\"assistant\",\"tool\",\"funct"     \
+    "ion\"]},\"content\":{\"anyOf\":[{\"type\":[\"string\",\"null\"]},{\"type\":\"array\",\"i"     \
+    "tems\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"required\":[\"type\"],\""     \
+    "properties\":{\"type\":{\"enum\":[\"text\",\"input_text\",\"output_text\",\"refusal\"]},"     \
+    "\"text\":{\"type\":\"string\"},\"refusal\":{\"type\":\"string\"}}}]}}]},\"name\":{\"type"     \
+    "\":[\"string\",\"null\"]},\"tool_call_id\":{\"type\":[\"string\",\"null\"]},\"tool_calls"     \
+    "\":{\"type\":[\"array\",\"null\"]}}}}"
+#define OPENAI_TOOLS_SCHEMA                                                                        \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"type\",\"function\"],"     \
+    "\"properties\":{\"type\":{\"const\":\"function\"},\"function\":{\"type\":\"object\",\"re"     \
+    "quired\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,\"maxL"     \
+    "ength\":128},\"description\":{\"type\":[\"string\",\"null\"]},\"parameters\":{\"type\":["     \
+    "\"object\",\"null\"]}}}}}}"
+
 /* Sampling parameters, and what else all completions of this dialect accept. */
 extern const struct field openai_sampling_fields[], openai_label_fields[],
     openai_structure_fields[], openai_tool_fields[];

@@ -8,7 +8,8 @@ static const struct field response_fields[] = {
     {.name = "input",
      .kind = FIELD_ANY,
      .offset = ASKED(input),
-     .schema = "{\"type\":\"string\",\"minLength\":1}",
+     .schema = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"ty"
+               "pe\":\"object\"}}]}",
      .help = "text, or a list of messages, calls and results",
      .is_required = true},
     {.name = "instructions", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
@@ -28,16 +29,26 @@ static const struct field response_fields[] = {
     {.name = "text",
      .kind = FIELD_OBJECT,
      .offset = ASKED(options),
-     .schema = "{\"const\":{\"format\":{\"type\":\"text\"}}}"},
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+               "\"format\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"req"
+               "uired\":[\"type\"],\"properties\":{\"type\":{\"enum\":[\"text\",\"jso"
+               "n_object\",\"json_schema\",\"structural_tag\"]}}}]},\"verbosity\":{\""
+               "enum\":[\"medium\",null]}}}"},
     {.name = "tools",
      .kind = FIELD_ARRAY,
      .offset = ASKED(tools),
      .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"ty"
+               "pe\",\"name\"],\"properties\":{\"type\":{\"const\":\"function\"},\"na"
+               "me\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":128},\"descri"
+               "ption\":{\"type\":[\"string\",\"null\"]},\"parameters\":{\"type\":[\""
+               "object\",\"null\"]}}}}"},
     {.name = "tool_choice",
      .kind = FIELD_ANY,
      .offset = ASKED(tool_choice),
-     .schema = "{\"enum\":[\"none\",\"auto\"]}"},
+     .schema = "{\"anyOf\":[{\"enum\":[\"none\",\"auto\",\"required\"]},{\"type\":\"o"
+               "bject\",\"required\":[\"type\"],\"properties\":{\"type\":{\"const\":"
+               "\"function\"}}}]}"},
     {.name = "parallel_tool_calls", .kind = FIELD_BOOL, .offset = ASKED(parallel_tool_calls)},
     {.name = "truncation",
      .kind = FIELD_TEXT,

@@ -93,6 +93,8 @@ static status compile_choice(struct job *job, struct str source,
 {
     struct json *list = NULL;
     TRY(json_parse(&job->arena, source, NULL, "choice", &list, err));
+    if (!json_is(list, JSON_ARRAY))
+        return error_set(err, STATUS_INVALID, "choice: expected an array of strings");
     struct str *choices = ARENA_ARRAY(&job->arena, struct str, list->n_items + 1);
     if (!choices) return error_set(err, STATUS_NO_MEMORY, "choice: no memory");
     for (uint32_t i = 0; i < list->n_items; i++)

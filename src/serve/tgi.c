@@ -22,20 +22,6 @@ static status write_error(struct strbuf *to, int code, const char *type, const c
 
 const struct dialect dialect_tgi = {.name = "tgi", .errors = write_error, .refusal_code = 422};
 
-static const struct field generate_fields[] = {
-    {.name = "inputs", .kind = FIELD_TEXT, .offset = ASKED(content_text), .is_required = true},
-    {.name = "parameters",
-     .kind = FIELD_OBJECT,
-     .offset = ASKED(parameters),
-     .schema =
-         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
-         "\"max_new_tokens\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64},\"do_sample\":{"
-         "\"type\":\"boolean\"},\"seed\":{\"type\":\"integer\",\"minimum\":0},\"details\":{"
-         "\"type\":"
-         "\"boolean\"}}}"},
-    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
-    {.name = NULL},
-};
 static const struct field parameter_fields[] = {
     {.name = "temperature", .kind = FIELD_SAMPLING},
     {.name = "top_p", .kind = FIELD_SAMPLING},
@@ -67,8 +53,17 @@ static const struct field parameter_fields[] = {
     {.name = "adapter_id", .kind = FIELD_ONLY, .values = ""},
     {.name = NULL},
 };
-static const struct field *const tables[] = {generate_fields, NULL}, *const parameter_tables[] = {
-                                                                         parameter_fields, NULL};
+static const struct field *const parameter_tables[] = {parameter_fields, NULL};
+static const struct field generate_fields[] = {
+    {.name = "inputs", .kind = FIELD_TEXT, .offset = ASKED(content_text), .is_required = true},
+    {.name = "parameters",
+     .kind = FIELD_OBJECT,
+     .offset = ASKED(parameters),
+     .members = parameter_tables},
+    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
+    {.name = NULL},
+};
+static const struct field *const tables[] = {generate_fields, NULL};
 
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 

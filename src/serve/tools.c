@@ -191,6 +191,10 @@ status tools_read_anthropic(struct job *job, const struct json *list, const stru
         if (single && !json_bool(single, &one))
             return refuse(&job->refusal, 400, "tool_choice",
                           "tool_choice: disable_parallel_tool_use: expected true or false");
+        const struct json *given = json_get(choice, "name");
+        if (given && !json_is(given, JSON_NULL) && !json_is(given, JSON_STRING))
+            return refuse(&job->refusal, 400, "tool_choice",
+                          "tool_choice: name: expected a string");
         job->tools.parallel = !one;
         if (!json_str(json_get(choice, "type"), &word))
             return refuse(&job->refusal, 400, "tool_choice", "tool_choice: expected a type");
