@@ -143,7 +143,8 @@ static void write_logprobs(struct out *o, const struct generation *g, struct cho
         rows.n_echoed = prompt->n_ids;
         rows.of_prompt = g->prompt_logprobs[choice->prompt];
     }
-    rows.n_new = g->drops_generated ? 0 : choice_n_shown(choice);
+    /* The token that ended it counts, as in vLLM: harnesses take the last one for the generated one. */
+    rows.n_new = g->drops_generated ? 0 : choice->tokens.count;
     size_t n = rows.n_echoed + rows.n_new;
     out_open(o, '{');
     out_key_open(o, "text_offset", '[');

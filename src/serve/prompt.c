@@ -168,12 +168,22 @@ static status normalise_calls(struct normaliser *n, const struct json *calls, st
  * library carries along when it is sent back. */
 static status check_member(struct normaliser *n, const struct json *member)
 {
-    static const char *const known[] = {"role",         "content", "name",        "tool_calls",
-                                        "tool_call_id", "refusal", "annotations", "id",
-                                        "status",       "type"},
-                             *const empty[] = {
-                                 "audio",  "function_call", "reasoning", "reasoning_content",
-                                 "parsed", "images",        "thinking",  "tool_name"};
+    static const char *const known[] = {"role",
+                                        "content",
+                                        "name",
+                                        "tool_calls",
+                                        "tool_call_id",
+                                        "refusal",
+                                        "annotations",
+                                        "id",
+                                        "status",
+                                        "type",
+                                        "provider_specific_fields"},
+                             *const empty[] = {"audio",          "function_call",
+                                               "reasoning",      "reasoning_content",
+                                               "parsed",         "images",
+                                               "thinking",       "tool_name",
+                                               "thinking_blocks"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (str_equal_c(member->key, known[i])) return STATUS_OK;
     char where[64];
