@@ -188,10 +188,9 @@ static void reserve(struct run *r, enum dtype cache_type, int64_t block_tokens)
                                        .block_tokens = block_tokens};
     r->cache.data =
         allocate(llama_kv_cache_bytes(&r->config, cache_type, r->cache.n_blocks, block_tokens));
-    r->limits =
-        (struct llama_limits){.max_tokens = longest > 1024 ? longest : 1024,
-                              .max_logit_rows = longest > 1024 ? longest : 1024,
-                              .n_threads = thread_pool_size(r->threads)};
+    r->limits = (struct llama_limits){.max_tokens = longest > 1024 ? longest : 1024,
+                                      .max_logit_rows = longest > 1024 ? longest : 1024,
+                                      .n_threads = thread_pool_size(r->threads)};
     r->workspace = allocate(llama_workspace_bytes(&r->config, &r->limits));
 }
 
