@@ -137,7 +137,7 @@ TWLLM_API int twllm_render_chat(const struct twllm_model *, const char *messages
  * no_repeat_ngram_size, dry_multiplier, dry_base, dry_allowed_length, dry_penalty_last_n,
  * dry_sequence_breakers, xtc_probability, xtc_threshold, seed, logit_bias, logprobs, prompt_logprobs,
  * max_tokens, min_tokens, ignore_eos, stop, include_stop_str_in_output, stop_token_ids,
- * stop_token_sequences, skip_special_tokens, n, num_beams, length_penalty, early_stopping. */
+ * stop_token_sequences, skip_special_tokens, script, n, num_beams, length_penalty, early_stopping. */
 struct twllm_params;
 
 /* Begins with the defaults of `model` (its generation_config.json) over those of vLLM; model may be

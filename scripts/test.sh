@@ -110,6 +110,7 @@ fi
 echo "-- building"
 scripts/build.sh build
 
+if wants serve; then scripts/ensure-js-clients.sh; fi
 if wants unit; then part unit junit run_unit; fi
 if wants demo; then part demo line run_demo; fi
 if wants format; then part format one scripts/check-format.sh; fi

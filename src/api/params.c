@@ -55,6 +55,7 @@ static const struct parameter parameters[] = {
     LIST(stop_token_ids, IDS, SAMPLING_MAX_STOP_TOKEN_IDS),
     LIST(stop_token_sequences, SEQUENCES, SAMPLING_MAX_STOP_SEQUENCES),
     ONE(skip_special_tokens, BOOLEAN, 0, 0),
+    ONE(script, SCRIPT, 0, 0),
     ONE(num_beams, INTEGER, 1, SAMPLING_MAX_BEAMS),
     ONE(length_penalty, NUMBER, -100, 100),
     ONE(early_stopping, EARLY_STOPPING, 0, 0),
@@ -273,6 +274,15 @@ static status biases_from_json(struct twllm_params *params, const struct paramet
     return STATUS_OK;
 }
 
+static status set_script(struct twllm_params *params, const struct parameter *row, struct str name,
+                         struct error *err)
+{
+    bool hant = str_equal_c(name, "hant");
+    if (!hant && !str_equal_c(name, "any")) return wrong(row, "\"hant\" or \"any\"", name, err);
+    params->values.script = hant ? SAMPLING_SCRIPT_HANT : SAMPLING_SCRIPT_ANY;
+    return STATUS_OK;
+}
+
 /* Lists are replaced. null leaves a parameter as it is, as OpenAI's clients send it. */
 static status set_from_json(struct twllm_params *params, const struct parameter *row,
                             const struct json *value, struct error *err)
@@ -303,6 +313,8 @@ static status set_from_json(struct twllm_params *params, const struct parameter 
         else
             return wrong(row, "true, false or \"never\"", source_of(value), err);
         return STATUS_OK;
+    case PARAMS_SCRIPT:
+        return set_script(params, row, source_of(value), err);
     case PARAMS_TEXTS:
         return texts_from_json(params, row, value, err);
     case PARAMS_IDS:
@@ -435,6 +447,8 @@ static status set_from_text(struct twllm_params *params, const struct parameter 
             params->values.early_stopping = never ? 2 : *text == 't';
         return STATUS_OK;
     }
+    case PARAMS_SCRIPT:
+        return set_script(params, row, source, err);
     case PARAMS_TEXTS:
         return append_text(params, row, source, err);
     case PARAMS_IDS:

@@ -32,6 +32,7 @@ enum params_kind {
     PARAMS_BOOLEAN,
     PARAMS_SEED,           /* 0 to 2^64 - 1 */
     PARAMS_EARLY_STOPPING, /* false, true or "never" */
+    PARAMS_SCRIPT,         /* "any" or "hant" */
     PARAMS_TEXTS,          /* a string or a list of strings */
     PARAMS_IDS,
     PARAMS_SEQUENCES,

@@ -127,6 +127,7 @@
     X(OPTION_SEED, "makes the draws repeatable", "讓抽樣可以重現")                                 \
     X(OPTION_LOGIT_BIAS, "added to a token's logit; may be repeated, also a JSON object",          \
       "加到某個詞元的 logit；可重複給，也可給 JSON 物件")                                       \
+    X(OPTION_SCRIPT, "hant: no Simplified-only character is ever generated", "hant：絕不產生簡體專用字") \
     X(OPTION_LOGPROBS, "report log probabilities of the chosen and this many likeliest tokens",    \
       "回報所選與前幾名詞元的對數機率")                                                         \
     X(OPTION_PROMPT_LOGPROBS, "the same for the tokens of the prompt", "提示詞元的對數機率")    \

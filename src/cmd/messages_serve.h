@@ -55,6 +55,8 @@
     X(OPTION_CHAT_TEMPLATE, "file of a chat template, or the template itself, instead of the checkpoint's", \
       "對話範本的檔案，或範本本身，取代模型附帶的範本")                                            \
     X(OPTION_DEFAULT_SYSTEM, "system message of conversations that bring none", "未帶系統訊息的對話所用的系統訊息") \
+    X(OPTION_POOLING, "what an embedding is made of: the last token, the mean of all, or the first", "嵌入向量的來源：最後一個詞元、全部的平均，或第一個") \
+    X(OPTION_SERVE_SCRIPT, "hant: answers have no Simplified-only character, unless a request says script: any", "hant：回答不含簡體專用字，除非請求寫明 script: any") \
     X(OPTION_GENERATION_CONFIG, "sampling defaults: the checkpoint's (auto) or vLLM's (vllm)", "取樣的預設值：用模型附帶的（auto）或 vLLM 的（vllm）") \
     X(OPTION_ANY_MODEL, "answer whatever model a request names", "不論請求指名什麼模型都回答")     \
     X(OPTION_SERVE_SEED, "base of the seeds of requests that bring none", "未帶種子的請求，其種子的基底") \

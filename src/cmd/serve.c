@@ -368,6 +368,8 @@ static status make_serve(struct command_serve *c, struct error *err)
         .n_served_model_names = s->served_names.n,
         .chat_template = strbuf_view(&c->chat_template),
         .default_system_message = s->default_system_message,
+        .pooling = s->pooling,
+        .hant = s->script && !strcmp(s->script, "hant"),
         .vllm_defaults = s->generation_config && !strcmp(s->generation_config, "vllm"),
         .any_model = s->any_model,
         .max_unfinished = s->max_queued,

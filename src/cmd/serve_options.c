@@ -223,6 +223,8 @@ static void fill_model(struct serve_settings *s, struct serve_arguments *out)
         TEXT("chat-template", chat_template, "FILE", NULL, CHAT_TEMPLATE),
         TEXT("default-system-message", default_system_message, "TEXT", NULL, DEFAULT_SYSTEM),
         CHOICE("generation-config", generation_config, "auto|vllm", "auto", GENERATION_CONFIG),
+        CHOICE("pooling", pooling, "last|mean|cls", "last", POOLING),
+        CHOICE("script", script, "any|hant", "any", SERVE_SCRIPT),
         FLAG("any-model", any_model, ANY_MODEL),
         INTEGER("seed", seed, 0, 9.2e18, NULL, SERVE_SEED),
     };

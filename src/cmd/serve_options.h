@@ -34,14 +34,15 @@ struct serve_settings {
     int64_t ssl_cert_reqs;
     int64_t max_connections, max_body_bytes, max_head_bytes, max_headers, keep_alive_s, body_s;
     int64_t max_queued, max_n, max_logprobs, max_prompt_bytes;
-    const char *chat_template, *default_system_message, *generation_config, *dtype;
+    const char *chat_template, *default_system_message, *generation_config, *script, *pooling,
+        *dtype;
     bool any_model;
     int64_t seed; /* -1: drawn */
 };
 
 /* The command with its groups, pointing into *settings and `out`; *settings gets the defaults. */
 struct serve_arguments {
-    struct argument server[10], access[13], limits[10], model[6], engine[SESSION_ENGINE_ARGUMENTS],
+    struct argument server[10], access[13], limits[10], model[8], engine[SESSION_ENGINE_ARGUMENTS],
         vllm[24];
 };
 void serve_options_init(struct serve_settings *, struct serve_arguments *out, struct command *);

@@ -35,7 +35,7 @@ struct session_settings {
     size_t count;
 };
 enum {
-    SESSION_SAMPLING_ARGUMENTS = 18,
+    SESSION_SAMPLING_ARGUMENTS = 19,
     SESSION_STOPPING_ARGUMENTS = 11,
     SESSION_BEAM_ARGUMENTS = 3
 };

@@ -181,6 +181,7 @@ void session_sampling_groups(struct session_settings *settings,
                 SETTING("xtc-threshold", "X", "0.1", XTC_THRESHOLD),
                 SETTING("seed", "N", NULL, SEED),
                 SETTING("logit-bias", "ID=X", NULL, LOGIT_BIAS),
+                SETTING("script", "hant|any", "any", SCRIPT),
             },
         .stopping =
             {

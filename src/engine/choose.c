@@ -49,7 +49,30 @@ void chooser_deinit(struct chooser *c)
 {
     free(c->workers);
     free(c->memory);
+    script_filter_destroy(c->script);
     *c = (struct chooser){0};
+}
+
+status chooser_prepare(struct chooser *c, const struct sampling_params *params, struct error *err)
+{
+    if (params->script != SAMPLING_SCRIPT_HANT || c->script) return STATUS_OK;
+    if (!c->text->bytes)
+        return error_set(err, STATUS_INVALID, "script: this engine has no tokenizer");
+    size_t n = (size_t)c->vocab_size;
+    struct str *tokens = calloc(n, sizeof *tokens);
+    bool *special = calloc(n, sizeof *special);
+    status result = STATUS_NO_MEMORY;
+    for (size_t i = 0; tokens && special && i < n; i++) {
+        tokens[i] = c->text->bytes(c->text->source, (token_id)i);
+        special[i] = c->text->is_special(c->text->source, (token_id)i);
+    }
+    if (tokens && special)
+        result = script_filter_create(&c->script, tokens, special, n, err);
+    else
+        error_set(err, result, "script: no memory for %zu tokens", n);
+    free(tokens);
+    free(special);
+    return result;
 }
 
 static struct sampler_input input_of(const struct chooser *c, const struct sequence *q)
@@ -67,6 +90,7 @@ static struct sampler_input input_of(const struct chooser *c, const struct seque
         .text = *c->text,
         .mask = r->mask,
         .mask_argument = r->mask_argument,
+        .script = r->params.script == SAMPLING_SCRIPT_HANT ? c->script : NULL,
     };
 }
 
@@ -142,6 +166,7 @@ bool chooser_is_plain(const struct sequence *q)
     bool adjusted = p->n_logit_bias || r->mask || q->logprobs || p->repetition_penalty != 1 ||
                     p->frequency_penalty != 0 || p->presence_penalty != 0 ||
                     p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
+                    p->script == SAMPLING_SCRIPT_HANT ||
                     (r->n_held_ids && sequence_n_output(q) < p->min_tokens);
     bool filtered = p->temperature > 0 && (p->top_k > 0 || p->top_p < 1 || p->min_p > 0 ||
                                            p->typical_p < 1 || p->xtc_probability > 0);

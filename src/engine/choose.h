@@ -22,6 +22,7 @@ struct chooser {
     int n_workers;
     struct thread_pool *pool;
     const struct token_text *text; /* borrowed */
+    struct script_filter *script;  /* made by chooser_prepare */
     int32_t vocab_size;
     void *memory;
 };
@@ -32,6 +33,8 @@ status chooser_init(struct chooser *, const struct scheduler_limits *, int32_t v
                     int32_t max_model_len, const struct token_text *, struct thread_pool *,
                     struct error *err);
 void chooser_deinit(struct chooser *);
+/* Makes what requests with these parameters need and was not made before. Not during chooser_run. */
+status chooser_prepare(struct chooser *, const struct sampling_params *, struct error *err);
 
 /* Before scheduler_commit. Fills `sampled` and logprobs (or the beams' lists) of every scheduled
  * sequence that has a row, of all completions when the prompt has just been computed, and the prompt

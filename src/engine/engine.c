@@ -170,6 +170,7 @@ status engine_create(struct engine **out, const struct llama_model *model,
     struct engine_core_options core = memory_plan_core_options(config, &plan);
     core.pool = pool;
     core.owns_pool = on_device;
+    if (on_device) core.hidden_size = 0; /* the device keeps them in bf16: not handed out yet */
     if (tokenizer) core.text = (struct token_text){tokenizer, tokenizer_text, tokenizer_special};
     TRY(engine_create_core(out, &core, runner, err));
     plan.options.isa = isa;

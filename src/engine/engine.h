@@ -73,6 +73,14 @@ status engine_create(struct engine **, const struct llama_model *, const struct 
 void engine_destroy(struct engine *);
 const struct engine_memory_plan *engine_plan(const struct engine *);
 
+/* What an answer is instead of tokens: one vector of the prompt's last hidden states. */
+enum engine_pooling {
+    ENGINE_POOLING_NONE,
+    ENGINE_POOLING_MEAN,  /* the mean over all tokens */
+    ENGINE_POOLING_LAST,  /* the last token's */
+    ENGINE_POOLING_FIRST, /* the first token's ("cls") */
+};
+
 struct engine_request {
     const token_id *prompt; /* copied */
     size_t n_prompt;
@@ -87,6 +95,8 @@ struct engine_request {
     void (*mask)(void *argument, int32_t index, const token_id *output, int32_t n_output,
                  float *logits, int32_t vocab_size);
     void *mask_argument;
+    /* Not NONE: nothing is generated; of params only n = 1 is accepted and the rest is not looked at. */
+    enum engine_pooling pooling;
 };
 /* STATUS_INVALID for bad fields, a prompt that cannot fit max_model_len, or a request that could never
  * have its kv blocks even alone (numbers in the message); STATUS_NO_MEMORY. Then nothing was added.
@@ -128,6 +138,8 @@ struct engine_output {
      * itself, then the best ones. */
     const struct token_logprob *prompt_logprobs;
     size_t n_prompt_logprobs, prompt_logprobs_per_token;
+    const float *embedding; /* (n_embedding): the pooled vector, with finish reason STOP */
+    size_t n_embedding;
     enum finish_reason finish;
     token_id stop_token;    /* the id that stopped it, or TOKEN_NONE */
     struct str stop_string; /* the stop string that matched, or empty */

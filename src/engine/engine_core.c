@@ -24,6 +24,8 @@ struct engine {
         *draws; /* (max_logit_rows) where the runner chooses, then as many tokens and sequences */
     token_id eos_ids[ENGINE_MAX_EOS_IDS];
     float *logits;
+    float
+        *hidden; /* (max_num_batched_tokens, hidden_size); made for the first request that pools */
     uint64_t seed, next_id;
     struct request *first, *last; /* live requests in order of arrival */
     struct request *done;         /* finished: freed at the next step */
@@ -132,6 +134,7 @@ status engine_create_core(struct engine **out, const struct engine_core_options 
         .scheduler = &e->scheduler.limits,
         .vocab_size = o->vocab_size,
         .max_model_len = o->max_model_len,
+        .hidden_size = o->hidden_size,
         .eos_ids = e->eos_ids,
         .n_eos_ids = (int32_t)o->n_eos_ids,
         .max_token_bytes = longest_token(&o->text, o->vocab_size),
@@ -162,6 +165,7 @@ void engine_destroy(struct engine *e)
     step_arrays_deinit(&e->arrays);
     scheduler_deinit(&e->scheduler);
     free(e->logits);
+    free(e->hidden);
     if (e->runner.destroy) e->runner.destroy(e->runner.self);
     thread_pool_destroy(e->own_pool);
     free(e->draws);
@@ -182,10 +186,25 @@ bool engine_is_sound(const struct engine *e, struct error *err)
 
 /* ---- requests ---- */
 
+static status prepare_pooling(struct engine *e, struct error *err)
+{
+    size_t tokens = (size_t)e->scheduler.limits.max_num_batched_tokens;
+    size_t width = (size_t)e->limits.hidden_size;
+    if (e->hidden || width == 0) return STATUS_OK;
+    e->hidden = aligned_alloc(64, (tokens * width * sizeof *e->hidden + 63) / 64 * 64);
+    if (e->hidden) return STATUS_OK;
+    return error_set(err, STATUS_NO_MEMORY, "pooling: no memory for %zu hidden states of %zu",
+                     tokens, width);
+}
+
 status engine_submit(struct engine *e, const struct engine_request *in, uint64_t *id,
                      struct error *err)
 {
     struct request *r;
+    if (in->pooling != ENGINE_POOLING_NONE)
+        TRY(prepare_pooling(e, err));
+    else
+        TRY(chooser_prepare(&e->chooser, &in->params, err));
     TRY(request_create(&r, in, &e->limits, err));
     status result = scheduler_reserve(&e->scheduler, r->n_sequences, err);
     if (result) {
@@ -259,6 +278,10 @@ static void emit(const struct emitter *to, struct sequence *q, const token_id *t
         .n_cached_tokens = q->n_cached_tokens,
         .n_generated_tokens = sequence_n_output(q),
     };
+    if (r->pooling && q->finish == FINISH_STOP) {
+        out.embedding = r->pooling->vector;
+        out.n_embedding = (size_t)r->pooling->width;
+    }
     if (with_logprobs && q->logprobs) {
         out.logprobs = q->logprobs;
         out.logprobs_per_token = (size_t)p->logprobs + 1;
@@ -391,6 +414,12 @@ static void handle_results(struct engine *e, const struct emitter *to, struct se
         end_request(e, to, r, FINISH_ERROR, &copy);
         return;
     }
+    if (r->pooling && r->pooling->from == r->pooling->to) {
+        q->finish = FINISH_STOP;
+        emit(to, q, NULL, 0, false);
+        leave(e, q);
+        return;
+    }
     if (q->logit_row < 0) return;
     if (request_is_beam_search(r)) {
         if (beam_search_advance(&e->scheduler, r, &e->text)) emit_beams(e, to, r);
@@ -458,9 +487,14 @@ status engine_step(struct engine *e, engine_on_output *on_output, void *argument
             e->runner.copy_block(e->runner.self, s->copies[i].from, s->copies[i].to);
         struct llama_step step;
         step_build(&e->arrays, s, &step);
+        step.hidden = e->hidden;
         TRY(e->runner.run(e->runner.self, &step, e->runner.choose ? NULL : e->logits, err));
         if (e->runner.choose) TRY(choose_on_runner(e, err));
         chooser_run(&e->chooser, s, e->logits);
+        for (int32_t i = 0; i < s->n_scheduled; i++)
+            if (s->scheduled[i]->hidden_row >= 0)
+                pooling_take(s->scheduled[i], e->hidden + (size_t)s->scheduled[i]->hidden_row *
+                                                              (size_t)e->limits.hidden_size);
         scheduler_commit(s);
         count_prompt_tokens(e);
         e->n_steps++;

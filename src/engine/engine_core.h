@@ -35,6 +35,7 @@ struct engine_core_options {
     struct scheduler_limits scheduler;
     int32_t vocab_size;
     int32_t max_model_len;
+    int32_t hidden_size;     /* of the states that `run` gives where asked; 0: none */
     const token_id *eos_ids; /* copied */
     size_t n_eos_ids;
     uint64_t seed;

@@ -44,6 +44,7 @@ struct engine_core_options memory_plan_core_options(const struct llama_config *c
             },
         .vocab_size = (int32_t)config->vocab_size,
         .max_model_len = o->max_model_len,
+        .hidden_size = (int32_t)config->hidden_size,
         .eos_ids = o->eos_ids,
         .n_eos_ids = o->n_eos_ids,
         .seed = o->seed,

@@ -37,6 +37,7 @@ static status check_prompt(const struct engine_request *in, const struct request
 static int32_t most_output(const struct engine_request *in, const struct request_limits *l)
 {
     int32_t room = l->max_model_len - (int32_t)in->n_prompt;
+    if (in->pooling != ENGINE_POOLING_NONE) return 1;
     int32_t asked = in->params.max_tokens;
     return asked > 0 && asked < room ? asked : room;
 }
@@ -185,6 +186,10 @@ static status fill(struct request *r, const struct engine_request *in,
     if (p->num_beams > 1)
         TRY(beam_search_create(&r->beams, r, count_ending_ids(in, l),
                                scheduler_blocks_for(l->scheduler, r->sequences[0]->capacity), err));
+    if (in->pooling != ENGINE_POOLING_NONE) {
+        r->pooling = pooling_create(&r->arena, in->pooling, (int32_t)in->n_prompt, l->hidden_size);
+        if (!r->pooling) return no_memory(err);
+    }
     if (p->prompt_logprobs >= 0) {
         r->prompt_logprobs = ARENA_ARRAY(&r->arena, struct token_logprob,
                                          in->n_prompt * ((size_t)p->prompt_logprobs + 1));
@@ -199,6 +204,12 @@ status request_create(struct request **out, const struct engine_request *in,
     *out = NULL;
     TRY(sampling_params_check(&in->params, l->vocab_size, err));
     TRY(check_prompt(in, l, err));
+    if (in->pooling != ENGINE_POOLING_NONE &&
+        (l->hidden_size == 0 || in->params.n != 1 || in->params.num_beams != 1 ||
+         in->params.logprobs >= 0 || in->params.prompt_logprobs >= 0))
+        return error_set(err, STATUS_INVALID,
+                         "pooling: one vector a prompt, without log-probabilities, of an engine "
+                         "that has hidden states");
     int32_t max_output = most_output(in, l);
     TRY(check_size(in, l, max_output, err));
     struct request *r = calloc(1, sizeof *r);

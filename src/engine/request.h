@@ -10,6 +10,7 @@ struct request_limits {
     const struct scheduler_limits *scheduler;
     int32_t vocab_size;
     int32_t max_model_len;
+    int32_t hidden_size; /* 0: the engine gives no hidden states */
     const token_id *eos_ids;
     int32_t n_eos_ids;
     size_t max_token_bytes; /* of text->bytes, over the vocabulary */

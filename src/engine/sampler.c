@@ -24,6 +24,10 @@ void sampler_adjust(struct logits_scratch *s, const struct sampler_input *in, fl
     if (in->mask)
         in->mask(in->mask_argument, in->index, in->tokens + in->n_prompt, n_output, row,
                  s->vocab_size);
+    if (in->script) {
+        struct script_state state = script_state_of(in->script, in->tokens, (size_t)in->n_tokens);
+        script_filter_apply(in->script, &state, row, (size_t)s->vocab_size);
+    }
     if (n_output < p->min_tokens)
         for (int32_t i = 0; i < in->n_held_ids; i++) row[in->held_ids[i]] = -INFINITY;
     sampler_ngram_apply(s, in, row);

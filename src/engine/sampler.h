@@ -2,6 +2,7 @@
  *
  * Order, with the source of each definition. x is the row, M its maximum, s the sequence so far.
  *   1  logit_bias: x[id] += bias (vLLM, OpenAI); the caller's mask (grammars) comes with it
+ *      then, with script HANT, what would write a Simplified-only character (grammar/script.h)
  *   2  min_tokens: the stopping ids get -inf while fewer were generated (vLLM)
  *   3  no_repeat_ngram_size n: -inf for every token that would complete an n-gram that s contains
  *      (transformers NoRepeatNGramLogitsProcessor)
@@ -35,6 +36,7 @@
 #include "engine/logits.h"
 #include "engine/sampling_params.h"
 #include "engine/token_text.h"
+#include "grammar/script.h"
 
 /* Sets the logits that may not be chosen to -INFINITY (structured output). */
 typedef void sampler_mask(void *argument, int32_t index, const token_id *output, int32_t n_output,
@@ -51,6 +53,7 @@ struct sampler_input {
     struct token_text text; /* for DRY's breakers */
     sampler_mask *mask;     /* NULL: everything */
     void *mask_argument;
+    const struct script_filter *script; /* NULL: every script */
 };
 
 /* Chooses the next token; the row is overwritten. STATUS_INVALID when nothing is left to choose

@@ -37,6 +37,8 @@ struct token_sequence {
     size_t count;
 };
 
+enum sampling_script { SAMPLING_SCRIPT_UNSET, SAMPLING_SCRIPT_ANY, SAMPLING_SCRIPT_HANT };
+
 struct sampling_params {
     int32_t n;                               /* independent completions of one prompt [1] */
     float temperature;                       /* 0 = greedy [1] */
@@ -73,6 +75,8 @@ struct sampling_params {
     const struct token_sequence *stop_token_sequences; /* "the last k ids equal this" */
     size_t n_stop_token_sequences;
     bool skip_special_tokens; /* in the text [true] */
+    enum sampling_script
+        script; /* HANT: no Simplified-only character is generated, see grammar/script.h [UNSET] */
     /* Beam search (transformers' meaning): num_beams > 1 turns sampling off, and n <= num_beams
      * says how many of the best are returned. Bias, bans, repetition_penalty and
      * no_repeat_ngram_size apply to the log-probabilities; frequency and presence penalties, DRY,

@@ -229,7 +229,13 @@ static void schedule_chunk(struct scheduler *s, struct sequence *q, int32_t coun
 {
     bool completes = count == sequence_n_wanted(q);
     q->n_scheduled = count;
-    q->logit_row = q->prompt_row = -1;
+    q->logit_row = q->prompt_row = q->hidden_row = -1;
+    if (q->request->pooling) {
+        int32_t first, n = pooling_n_scheduled(q, &first);
+        if (n > 0) q->hidden_row = s->n_hidden_rows;
+        s->n_hidden_rows += n;
+        completes = false; /* no token is chosen */
+    }
     if (q->request->prompt_logprobs && q->index == 0) {
         /* One row for each prompt position that has a successor in the prompt and is not done yet. */
         int32_t from = q->n_computed, to = q->n_computed + count;
@@ -319,6 +325,7 @@ static void find_prefix(struct scheduler *s, struct sequence *q)
     int32_t size = s->limits.block_size, full = (q->n_tokens - 1) / size;
     q->prefix = prefix_cache_root(&s->cache, r->cache_salt, r->rope_class);
     if (r->prompt_logprobs && r->n_prompt_rows_done < q->n_prompt - 1) return;
+    if (r->pooling && full > r->pooling->from / size) full = r->pooling->from / size;
     while (q->n_blocks < full) {
         const token_id *tokens = q->tokens + (size_t)q->n_blocks * (size_t)size;
         struct siphash_digest digest = prefix_cache_extend(&s->cache, q->prefix, tokens);
@@ -390,7 +397,7 @@ static void schedule_waiting(struct scheduler *s)
 
 void scheduler_schedule(struct scheduler *s)
 {
-    s->n_scheduled = s->n_scheduled_tokens = s->n_rows = s->n_copies = 0;
+    s->n_scheduled = s->n_scheduled_tokens = s->n_rows = s->n_hidden_rows = s->n_copies = 0;
     for (int32_t i = 0; i < s->n_running; i++) s->running[i]->n_scheduled = 0;
     int64_t preemptions = s->n_preemptions;
     schedule_decodes(s);

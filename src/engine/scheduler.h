@@ -55,7 +55,7 @@ struct scheduler {
 
     /* The step decided last. */
     struct sequence **scheduled; /* (max_num_seqs) */
-    int32_t n_scheduled, n_scheduled_tokens, n_rows;
+    int32_t n_scheduled, n_scheduled_tokens, n_rows, n_hidden_rows;
     struct block_copy *copies; /* (max_num_seqs), to be made before the step, in order */
     int32_t n_copies;
 

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/siphash.h"
 #include "engine/engine.h"
+#include "engine/pooling.h"
 #include "engine/sampler.h"
 #include "engine/stop_matcher.h"
 #include "engine/token_text.h"
@@ -57,6 +58,7 @@ struct sequence {
     int32_t logit_row;   /* the row of its last token, or -1 */
     int32_t prompt_row;  /* the row of its first scheduled prompt position, or -1 */
     bool is_drawn;       /* its token was drawn where the logits are */
+    int32_t hidden_row;  /* the row of the first hidden state that is pooled, or -1 */
     int32_t queue_place; /* in the waiting heap */
 
     /* Output. */
@@ -95,6 +97,7 @@ struct request {
     bool has_forked; /* the completions share the computed prompt */
     bool is_cancelled;
     struct beam_search *beams; /* NULL: independent completions */
+    struct pooling *pooling;   /* NULL: an answer of tokens */
     struct stop_strings stop_strings;
     token_id *held_ids; /* eos (unless ignored) and stop ids */
     int32_t n_held_ids;

@@ -11,7 +11,7 @@ static size_t most_blocks(const struct scheduler_limits *l, int32_t max_model_le
 uint64_t step_arrays_bytes(const struct scheduler_limits *l, int32_t max_model_len)
 {
     size_t sequences = (size_t)l->max_num_seqs;
-    size_t count = 4 * (size_t)l->max_num_batched_tokens + 2 * (sequences + 1) +
+    size_t count = 5 * (size_t)l->max_num_batched_tokens + 2 * (sequences + 1) +
                    sequences * most_blocks(l, max_model_len) + (size_t)l->max_logit_rows;
     return count * sizeof(int32_t);
 }
@@ -29,7 +29,8 @@ status step_arrays_init(struct step_arrays *a, const struct scheduler_limits *l,
     a->positions = a->tokens + tokens;
     a->rope_lengths = a->positions + tokens;
     a->kv_slots = a->rope_lengths + tokens;
-    a->query_start = a->kv_slots + tokens;
+    a->hidden_rows = a->kv_slots + tokens;
+    a->query_start = a->hidden_rows + tokens;
     a->kv_lengths = a->query_start + sequences + 1;
     a->logit_rows = a->kv_lengths + sequences + 1;
     a->block_tables = a->logit_rows + l->max_logit_rows;
@@ -64,6 +65,11 @@ static void add_rows(struct step_arrays *a, const struct sequence *q, int32_t at
         for (int32_t i = from; i < to; i++)
             a->logit_rows[q->prompt_row + i - from] = at + i - q->n_computed;
     }
+    if (q->hidden_row >= 0) {
+        int32_t first, n = pooling_n_scheduled(q, &first);
+        for (int32_t i = 0; i < n; i++)
+            a->hidden_rows[q->hidden_row + i] = at + first + i - q->n_computed;
+    }
     if (q->logit_row >= 0) a->logit_rows[q->logit_row] = at + q->n_scheduled - 1;
 }
 
@@ -96,5 +102,7 @@ void step_build(struct step_arrays *a, const struct scheduler *s, struct llama_s
         .max_blocks = width,
         .n_logit_rows = s->n_rows,
         .logit_rows = a->logit_rows,
+        .n_hidden_rows = s->n_hidden_rows,
+        .hidden_rows = a->hidden_rows,
     };
 }

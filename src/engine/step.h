@@ -9,8 +9,9 @@ struct step_arrays {
     int32_t *tokens, *positions, *rope_lengths, *kv_slots; /* (max_num_batched_tokens) */
     int32_t *query_start, *kv_lengths;                     /* (max_num_seqs + 1) */
     int32_t
-        *block_tables;   /* (max_num_seqs, blocks of max_model_len), packed to what a step needs */
-    int32_t *logit_rows; /* (max_logit_rows) */
+        *block_tables;    /* (max_num_seqs, blocks of max_model_len), packed to what a step needs */
+    int32_t *logit_rows;  /* (max_logit_rows) */
+    int32_t *hidden_rows; /* (max_num_batched_tokens) */
     void *memory;
 };
 status step_arrays_init(struct step_arrays *, const struct scheduler_limits *,

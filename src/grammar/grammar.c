@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "grammar/character_set.h"
 #include "grammar/grammar_parts.h"
+#include "grammar/script.h"
 
 uint32_t grammar_max_depth(const struct grammar_options *options)
 {
@@ -26,6 +28,7 @@ status grammar_begin(struct grammar **out, const struct grammar_options *options
     atomic_init(&grammar->references, 1);
     pthread_mutex_init(&grammar->lock, NULL);
     grammar->vocabulary = grammar_vocabulary_acquire(options->vocabulary);
+    grammar->script = options->script;
     grammar->max_steps = options->max_steps ? options->max_steps : GRAMMAR_DEFAULT_STEPS;
     int64_t limit_us =
         options->max_microseconds ? options->max_microseconds : GRAMMAR_DEFAULT_MICROSECONDS;
@@ -46,10 +49,36 @@ status grammar_begin(struct grammar **out, const struct grammar_options *options
     return STATUS_OK;
 }
 
+/* Every terminal without the texts that have a Simplified-only character: pieces are of whole characters, so that what
+ * holds for each holds for the answer. */
+static status keep_traditional(struct grammar *grammar)
+{
+    struct regular_set *set = &grammar->regulars;
+    struct production_set *productions = &grammar->productions;
+    struct character_set characters = {0};
+    TRY(script_add_traditional(&characters));
+    regular one = character_set_regular(set, &characters, CHARACTERS_AS_UTF8);
+    character_set_deinit(&characters);
+    regular traditional = regular_repeat(set, one, 0, REGULAR_FOREVER);
+    for (uint32_t p = 0; p < productions->n_nodes; p++) {
+        struct production_node *node = &productions->nodes[p];
+        if (node->kind != PRODUCTION_KIND_TERMINAL) continue;
+        if (regular_is_nothing(set, regular_without(set, node->a, traditional))) continue;
+        regular kept = regular_both(set, node->a, traditional);
+        bool none = regular_is_nothing(set, kept);
+        if (none && grammar->script == GRAMMAR_HANT_WHERE_POSSIBLE) continue;
+        node->a = none ? REGULAR_NOTHING : kept;
+    }
+    return STATUS_OK;
+}
+
 status grammar_end(struct grammar **out, struct grammar *grammar, production start, status result,
                    struct error *err)
 {
     *out = NULL;
+    if (result == STATUS_OK && grammar->script != GRAMMAR_SCRIPT_ANY &&
+        keep_traditional(grammar) != STATUS_OK)
+        result = error_set(err, STATUS_NO_MEMORY, "grammar: out of memory");
     if (result == STATUS_OK) result = regular_set_status(&grammar->regulars, err);
     if (result == STATUS_OK) result = production_finish(&grammar->productions, &start, err);
     if (result != STATUS_OK) {

@@ -56,6 +56,11 @@ struct grammar_options {                   /* zero = the default named */
     bool compact;                  /* no white space at all */
     struct str whitespace_pattern; /* a regex used at each of these places instead */
     bool no_unicode_escapes; /* \uXXXX only for control characters that have no shorter escape */
+
+    /* Answers in Traditional Chinese (see script.h): none with a Simplified-only character. JSON then has
+     * no_unicode_escapes. HANT refuses what has no such answer; HANT_WHERE_POSSIBLE leaves the single pieces alone
+     * that demand such a character, and keeps it out of all others. */
+    enum grammar_script { GRAMMAR_SCRIPT_ANY, GRAMMAR_HANT, GRAMMAR_HANT_WHERE_POSSIBLE } script;
 };
 
 struct grammar; /* reference counted; all functions from any thread */

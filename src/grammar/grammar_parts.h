@@ -70,6 +70,7 @@ struct grammar {
     uint32_t n_classes, n_class_buckets;
     struct token_run *runs;
     uint64_t max_steps;
+    enum grammar_script script;
 };
 
 struct thread {

@@ -1,6 +1,7 @@
 #include "grammar/json_text.h"
 
 #include "grammar/regex.h"
+#include "grammar/script.h"
 
 /* A fixed expression of this file's own. */
 static regular compile(struct json_text *t, const char *pattern)
@@ -22,11 +23,11 @@ static regular quoted(struct json_text *t, regular inside)
     return sequence3(t, quote, inside, quote);
 }
 
-static void strings(struct json_text *t, bool no_unicode_escapes)
+static void strings(struct json_text *t, bool no_unicode_escapes, bool traditional)
 {
-    struct character_range all_range = {0, 0x10FFFF};
     struct character_set all = {0};
-    if (character_set_add(&all, all_range.low, all_range.high) != STATUS_OK)
+    if ((traditional ? script_add_traditional(&all) : character_set_add(&all, 0, 0x10FFFF)) !=
+        STATUS_OK)
         t->regulars->failure = STATUS_NO_MEMORY;
     t->plain = character_set_regular(t->regulars, &all, CHARACTERS_IN_JSON);
     character_set_deinit(&all);
@@ -95,7 +96,8 @@ status json_text_init(struct json_text *t, struct grammar *grammar,
     static const struct grammar_options defaults;
     if (!options) options = &defaults;
     *t = (struct json_text){.regulars = &grammar->regulars, .productions = &grammar->productions};
-    strings(t, options->no_unicode_escapes);
+    bool traditional = grammar->script != GRAMMAR_SCRIPT_ANY;
+    strings(t, options->no_unicode_escapes || traditional, traditional);
     t->integer = compile(t, "-?(?:0|[1-9][0-9]{0,63})");
     t->number = compile(t, "-?(?:0|[1-9][0-9]{0,63})(?:\\.[0-9]{1,64})?(?:[eE][+-]?(?:0?[0-9]{1,2}|"
                            "1[0-9]{2}|2[0-3][0-9]))?");
@@ -128,6 +130,7 @@ status json_text_init(struct json_text *t, struct grammar *grammar,
     values(t);
     const struct grammar_vocabulary *v = grammar->vocabulary;
     regular quote = regular_literal(t->regulars, STR("\""));
+    if (traditional) v = NULL; /* those are for strings of all characters */
     if (v && v->json_runs[1]) token_run_borrow(grammar, v->json_runs[1], t->plain, quote);
     if (v && v->json_runs[0] && t->character != t->plain)
         token_run_borrow(grammar, v->json_runs[0], t->character, quote);

@@ -5,16 +5,16 @@
 
 #include "base/utf8.h"
 #include "grammar/simplified_table.h"
-#include "grammar/vocabulary.h"
 
 struct script_filter {
-    atomic_int references;
-    struct grammar_vocabulary *vocabulary;
-    bool strict; /* every continuation byte is a token: unfinished characters must be finished */
+    struct str *tokens; /* (n_tokens) */
+    bool *special;      /* (n_tokens) */
+    size_t n_tokens;
     uint32_t *banned; /* (n_banned) where no character is unfinished */
     uint32_t n_banned;
     uint32_t *finishing; /* (n_finishing) tokens that begin with a continuation byte */
     uint32_t n_finishing;
+    bool strict; /* every continuation byte is a token: unfinished characters must be finished */
 };
 
 bool script_is_simplified_only(uint32_t code)
@@ -29,6 +29,16 @@ bool script_is_simplified_only(uint32_t code)
             to = middle;
     }
     return false;
+}
+
+status script_add_traditional(struct character_set *set)
+{
+    uint32_t from = 0;
+    for (size_t i = 0; i < sizeof simplified_only / sizeof *simplified_only; i++) {
+        if (simplified_only[i] > from) TRY(character_set_add(set, from, simplified_only[i] - 1));
+        from = simplified_only[i] + 1;
+    }
+    return character_set_add(set, from, 0x10FFFF);
 }
 
 static bool is_continuation(uint8_t byte) { return (byte & 0xC0) == 0x80; }
@@ -66,12 +76,16 @@ static bool is_permitted(const struct script_state *state, struct str bytes)
     size_t n = state->n_pending, at = 0;
     memcpy(text, state->pending, n);
     while (at < bytes.size) {
-        if (n == 0 && !((uint8_t)bytes.data[at] & 0x80)) {
-            at++;
-            continue;
+        uint32_t code;
+        if (n == 0) { /* whole characters at once */
+            size_t length = utf8_decode(bytes.data + at, bytes.size - at, &code);
+            if (code != UTF8_INVALID) {
+                if (code >= 0x80 && script_is_simplified_only(code)) return false;
+                at += length;
+                continue;
+            }
         }
         text[n++] = bytes.data[at++];
-        uint32_t code;
         if (utf8_decode(text, n, &code) == n && code != UTF8_INVALID) {
             if (code >= 0x80 && script_is_simplified_only(code)) return false;
             n = 0;
@@ -82,26 +96,29 @@ static bool is_permitted(const struct script_state *state, struct str bytes)
     return true;
 }
 
-status script_filter_create(struct script_filter **out, struct grammar_vocabulary *v,
-                            struct error *err)
+status script_filter_create(struct script_filter **out, const struct str *tokens,
+                            const bool *special, size_t n_tokens, struct error *err)
 {
     static const struct script_state clean = {{0}, 0};
-    *out = NULL;
-    struct script_filter *f = calloc(1, sizeof *f);
+    struct script_filter *f = *out = calloc(1, sizeof *f);
+    size_t n = n_tokens ? n_tokens : 1;
     if (f) {
-        atomic_init(&f->references, 1);
-        f->vocabulary = grammar_vocabulary_acquire(v);
-        f->banned = calloc(v->n_tokens, sizeof *f->banned);
-        f->finishing = calloc(v->n_tokens, sizeof *f->finishing);
+        f->n_tokens = n_tokens;
+        f->tokens = calloc(n, sizeof *f->tokens);
+        f->special = calloc(n, sizeof *f->special);
+        f->banned = calloc(n, sizeof *f->banned);
+        f->finishing = calloc(n, sizeof *f->finishing);
     }
-    if (!f || !f->banned || !f->finishing) {
-        script_filter_release(f);
-        return error_set(err, STATUS_NO_MEMORY, "script filter: out of memory");
+    if (!f || !f->tokens || !f->special || !f->banned || !f->finishing) {
+        script_filter_destroy(f);
+        *out = NULL;
+        return error_set(err, STATUS_NO_MEMORY, "script filter: no memory for %zu tokens", n);
     }
     bool single[64] = {false};
-    for (size_t i = 0; i < v->n_tokens; i++) {
-        struct str bytes = v->tokens[i];
-        if (v->special[i] || bytes.size == 0) continue;
+    for (size_t i = 0; i < n_tokens; i++) {
+        struct str bytes = f->tokens[i] = tokens[i];
+        f->special[i] = special[i];
+        if (special[i] || bytes.size == 0) continue;
         uint8_t first = (uint8_t)bytes.data[0];
         if (!is_permitted(&clean, bytes)) f->banned[f->n_banned++] = (uint32_t)i;
         if (!is_continuation(first)) continue;
@@ -110,20 +127,14 @@ status script_filter_create(struct script_filter **out, struct grammar_vocabular
     }
     f->strict = true;
     for (int i = 0; i < 64; i++) f->strict &= single[i];
-    *out = f;
     return STATUS_OK;
 }
 
-struct script_filter *script_filter_acquire(struct script_filter *f)
+void script_filter_destroy(struct script_filter *f)
 {
-    if (f) atomic_fetch_add_explicit(&f->references, 1, memory_order_relaxed);
-    return f;
-}
-
-void script_filter_release(struct script_filter *f)
-{
-    if (!f || atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) != 1) return;
-    grammar_vocabulary_release(f->vocabulary);
+    if (!f) return;
+    free(f->tokens);
+    free(f->special);
     free(f->banned);
     free(f->finishing);
     free(f);
@@ -145,11 +156,10 @@ void script_state_push_bytes(struct script_state *state, struct str bytes)
 
 void script_state_push(struct script_state *state, const struct script_filter *f, token_id token)
 {
-    const struct grammar_vocabulary *v = f->vocabulary;
-    if (token < 0 || (size_t)token >= v->n_tokens || v->special[token])
+    if (token < 0 || (size_t)token >= f->n_tokens || f->special[token])
         state->n_pending = 0;
-    else if (v->tokens[token].size)
-        script_state_push_bytes(state, v->tokens[token]);
+    else if (f->tokens[token].size)
+        script_state_push_bytes(state, f->tokens[token]);
 }
 
 struct script_state script_state_of(const struct script_filter *f, const token_id *tokens,
@@ -159,82 +169,66 @@ struct script_state script_state_of(const struct script_filter *f, const token_i
     size_t from = n_tokens, n_bytes = 0;
     while (from && n_bytes < 4) {
         token_id token = tokens[--from];
-        if (token >= 0 && (size_t)token < f->vocabulary->n_tokens)
-            n_bytes += f->vocabulary->tokens[token].size;
+        if (token >= 0 && (size_t)token < f->n_tokens) n_bytes += f->tokens[token].size;
     }
     for (; from < n_tokens; from++) script_state_push(&state, f, tokens[from]);
     return state;
 }
 
-/* Calls for each banned token; inside a character all ordinary tokens but some of the finishing ones are banned. */
-static bool is_banned_inside(const struct script_filter *f, const struct script_state *state,
-                             uint32_t token)
+/* Is anything left that is not on the ascending list? */
+static bool some_beside(const uint32_t *list, uint32_t n, const float *logits, size_t n_logits)
 {
-    return !is_permitted(state, f->vocabulary->tokens[token]);
-}
-
-static bool is_ordinary(const struct grammar_vocabulary *v, size_t token)
-{
-    return !v->special[token] && v->tokens[token].size;
-}
-
-static bool mask_inside(const struct script_filter *f, const struct script_state *state,
-                        uint32_t *bits)
-{
-    const struct grammar_vocabulary *v = f->vocabulary;
-    bool some = false;
-    /* Marked are the tokens that stay: those that finish the character, and special ones. */
-    for (uint32_t i = 0; i < f->n_finishing && !some; i++)
-        some = mask_get(bits, f->finishing[i]) && !is_banned_inside(f, state, f->finishing[i]);
-    if (!some) return false;
     uint32_t next = 0;
-    for (size_t token = 0; token < v->n_tokens; token++) {
-        bool finishing = next < f->n_finishing && f->finishing[next] == token;
-        next += finishing;
-        if (!mask_get(bits, (uint32_t)token) || !is_ordinary(v, token)) continue;
-        if (!finishing || is_banned_inside(f, state, (uint32_t)token))
-            bits[token / 32] &= ~(1u << token % 32);
+    for (size_t token = 0; token < n_logits; token++) {
+        while (next < n && list[next] < token) next++;
+        bool listed = next < n && list[next] == token;
+        if (!listed && logits[token] > -INFINITY) return true;
     }
+    return false;
+}
+
+static bool apply_between(const struct script_filter *f, float *logits, size_t n_logits)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < f->n_banned && f->banned[i] < n_logits; i++)
+        any |= logits[f->banned[i]] > -INFINITY;
+    if (!any) return true;
+    if (!some_beside(f->banned, f->n_banned, logits, n_logits)) return false;
+    for (uint32_t i = 0; i < f->n_banned && f->banned[i] < n_logits; i++)
+        logits[f->banned[i]] = -INFINITY;
     return true;
 }
 
-bool script_filter_mask(const struct script_filter *f, const struct script_state *state,
-                        uint32_t *bits)
+static void ban_range(float *logits, size_t from, size_t to)
 {
-    size_t n_words = grammar_mask_words(f->vocabulary);
-    if (state->n_pending && f->strict) return mask_inside(f, state, bits);
-    bool some = false;
-    uint32_t n_cleared = 0;
-    for (uint32_t i = 0; i < f->n_banned; i++) {
-        /* Without a token for each byte an unfinished character is only kept from becoming a banned one. */
-        uint32_t token = f->banned[i];
-        n_cleared += mask_get(bits, token);
-    }
-    if (n_cleared == 0) return true;
-    size_t n_set = 0;
-    for (size_t i = 0; i < n_words; i++) n_set += (size_t)__builtin_popcount(bits[i]);
-    some = n_set > n_cleared;
-    for (uint32_t i = 0; i < f->n_banned && some; i++)
-        bits[f->banned[i] / 32] &= ~(1u << f->banned[i] % 32);
-    return some;
+    for (; from < to; from++) logits[from] = -INFINITY;
 }
 
-void script_filter_apply(const struct script_filter *f, const struct script_state *state,
+/* Inside a character only some of the finishing tokens stay. */
+static bool apply_inside(const struct script_filter *f, const struct script_state *state,
                          float *logits, size_t n_logits)
 {
-    const struct grammar_vocabulary *v = f->vocabulary;
-    if (!state->n_pending || !f->strict) {
-        for (uint32_t i = 0; i < f->n_banned; i++)
-            if (f->banned[i] < n_logits) logits[f->banned[i]] = -INFINITY;
-        return;
+    bool some = false;
+    for (uint32_t i = 0; i < f->n_finishing && f->finishing[i] < n_logits && !some; i++)
+        some =
+            logits[f->finishing[i]] > -INFINITY && is_permitted(state, f->tokens[f->finishing[i]]);
+    if (!some) return false;
+    size_t from = 0;
+    for (uint32_t i = 0; i < f->n_finishing && f->finishing[i] < n_logits; i++) {
+        size_t token = f->finishing[i];
+        ban_range(logits, from, token + !is_permitted(state, f->tokens[token]));
+        from = token + 1;
     }
-    uint32_t next = 0;
-    for (size_t token = 0; token < v->n_tokens && token < n_logits; token++) {
-        bool finishing = next < f->n_finishing && f->finishing[next] == token;
-        next += finishing;
-        if (!is_ordinary(v, token)) continue;
-        if (!finishing || is_banned_inside(f, state, (uint32_t)token)) logits[token] = -INFINITY;
-    }
+    ban_range(logits, from, n_logits);
+    return true;
+}
+
+/* Without a token for each byte an unfinished character is only kept from becoming a banned one. */
+bool script_filter_apply(const struct script_filter *f, const struct script_state *state,
+                         float *logits, size_t n_logits)
+{
+    return state->n_pending && f->strict ? apply_inside(f, state, logits, n_logits)
+                                         : apply_between(f, logits, n_logits);
 }
 
 static bool is_han(uint32_t code)

@@ -90,6 +90,10 @@ struct llama_step {
     const struct op_attention_work *attention_work; /* see op.h; NULL on a CPU */
     int64_t n_logit_rows;                           /* R */
     const int32_t *logit_rows;                      /* (R): indices into the step's tokens */
+    /* Tokens whose last hidden state is wanted, as the last norm leaves it; 0: none. */
+    int64_t n_hidden_rows;
+    const int32_t *hidden_rows; /* (n_hidden_rows): indices into the step's tokens */
+    float *hidden;              /* (n_hidden_rows, D), written; where the logits are */
 };
 
 /* Buffers of one step, carved from one allocation. */

@@ -155,6 +155,19 @@ static status output_rows(const struct pass *p, float *logits)
     return op_linear(p->ops, &project, p->err);
 }
 
+/* The residual stream after the last norm, of the rows that are wanted as they are. */
+static status hidden_rows(const struct pass *p)
+{
+    const struct llama_workspace *w = p->w;
+    const struct llama_step *step = p->step;
+    const struct op_rms_norm last = norm(p, w->normed, w->residual, p->model->weights.norm);
+    const struct op_gather_rows gather = {
+        tensor_2d(step->hidden, DTYPE_F32, step->n_hidden_rows, p->config->hidden_size), w->normed,
+        indices(step->hidden_rows, step->n_hidden_rows)};
+    TRY(op_rms_norm(p->ops, &last, p->err));
+    return op_gather_rows(p->ops, &gather, p->err);
+}
+
 status llama_compute(const struct llama_model *model, const struct op_context *ops,
                      const struct llama_workspace *w, struct llama_kv_cache *cache,
                      const struct llama_step *step, float *logits, struct error *err)
@@ -169,6 +182,7 @@ status llama_compute(const struct llama_model *model, const struct op_context *o
         TRY(attention_block(&pass, layer, i));
         TRY(feed_forward_block(&pass, layer));
     }
+    if (step->n_hidden_rows) TRY(hidden_rows(&pass));
     return step->n_logit_rows ? output_rows(&pass, logits) : STATUS_OK;
 }
 

@@ -36,6 +36,12 @@ status llama_step_check_counts(const struct llama_limits *limits,
         return error_set(err, STATUS_INVALID,
                          "step: n_logit_rows is %" PRId64 ", expected 0 to %" PRId64,
                          step->n_logit_rows, limits->max_logit_rows);
+    if (step->n_hidden_rows < 0 || step->n_hidden_rows > step->n_tokens ||
+        (step->n_hidden_rows > 0 && (!step->hidden_rows || !step->hidden)))
+        return error_set(err, STATUS_INVALID,
+                         "step: n_hidden_rows is %" PRId64 ", expected 0 to %" PRId64
+                         " and room for them",
+                         step->n_hidden_rows, step->n_tokens);
     if (step->n_sequences < 1 || step->n_sequences > step->n_tokens || step->max_blocks < 1)
         return error_set(err, STATUS_INVALID,
                          "step: n_sequences is %" PRId64 " and max_blocks %" PRId64
@@ -113,6 +119,8 @@ status llama_step_check(const struct llama_config *c, const struct llama_kv_cach
 {
     TRY(check_range(err, "tokens", step->tokens, step->n_tokens, 0, c->vocab_size - 1));
     TRY(check_range(err, "logit_rows", step->logit_rows, step->n_logit_rows, 0,
+                    step->n_tokens - 1));
+    TRY(check_range(err, "hidden_rows", step->hidden_rows, step->n_hidden_rows, 0,
                     step->n_tokens - 1));
     if (step->query_start[0] != 0) return refuse(err, "query_start", 0, step->query_start[0], 0, 0);
     for (int64_t b = 0; b < step->n_sequences; b++) TRY(check_sequence(cache, step, b, err));

@@ -40,24 +40,34 @@ static const struct field conversation_fields[] = {
      .offset = ASKED(messages),
      .low = 1,
      .high = 65536,
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\",\"required\":["
-         "\"role\",\"content\"],\"additionalProperties\":false,\"properties\":{\"role\":{\"enum\":["
-         "\"user\",\"assistant\"]},\"content\":{\"type\":\"string\",\"minLength\":1}}}}",
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"ro"
+               "le\",\"content\"],\"properties\":{\"role\":{\"enum\":[\"user\",\"assi"
+               "stant\",\"system\"]},\"content\":{\"anyOf\":[{\"type\":\"string\"},{"
+               "\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"typ"
+               "e\"],\"properties\":{\"type\":{\"enum\":[\"text\",\"tool_use\",\"tool"
+               "_result\"]}}}}]}}}}",
      .is_required = true},
     {.name = "system",
      .kind = FIELD_ANY,
      .offset = ASKED(system),
-     .schema = "{\"type\":\"string\"}"},
+     .schema = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"ty"
+               "pe\":\"object\",\"required\":[\"type\",\"text\"],\"properties\":{\"ty"
+               "pe\":{\"const\":\"text\"},\"text\":{\"type\":\"string\"}}}}]}"},
     {.name = "tools",
      .kind = FIELD_ARRAY,
      .offset = ASKED(tools),
      .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"na"
+               "me\"],\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,"
+               "\"maxLength\":128},\"description\":{\"type\":[\"string\",\"null\"]},"
+               "\"input_schema\":{\"type\":[\"object\",\"null\"]}}}}"},
     {.name = "tool_choice",
      .kind = FIELD_OBJECT,
      .offset = ASKED(tool_choice),
-     .schema = "{\"const\":{\"type\":\"auto\"}}"},
+     .schema = "{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{\"type\""
+               ":{\"enum\":[\"auto\",\"any\",\"none\",\"tool\"]},\"name\":{\"type\":["
+               "\"string\",\"null\"]},\"disable_parallel_tool_use\":{\"type\":[\"bool"
+               "ean\",\"null\"]}}}"},
     {.name = "thinking",
      .kind = FIELD_ONLY,
      .values = "{\"type\":\"disabled\"}",
@@ -83,6 +93,9 @@ static const struct field message_fields[] = {
     {.name = "top_k", .kind = FIELD_SAMPLING},
     {.name = "stop_sequences", .kind = FIELD_SAMPLING, .values = "stop"},
     {.name = "seed", .kind = FIELD_SAMPLING, .help = "an extra of this server"},
+    {.name = "script",
+     .kind = FIELD_SAMPLING,
+     .help = "an extra of this server: hant, Traditional Chinese only"},
     {.name = "metadata", .kind = FIELD_LABEL},
     {.name = "container", .kind = FIELD_ONLY, .values = ""},
     {.name = "inference_geo", .kind = FIELD_LABEL},
@@ -123,6 +136,14 @@ static status text_of(struct job *job, const struct json *content, const char *p
                       param);
     for (uint32_t i = 0; i < content->n_items; i++) {
         struct str type, text;
+        char place[64];
+        snprintf(place, sizeof place, "%.40s[%u]", param, i);
+        status known = fields_check_members(&content->items[i], "type|text|cache_control|citations",
+                                            place, &job->refusal);
+        if (known != STATUS_OK) {
+            strbuf_deinit(&joined.text);
+            return known;
+        }
         if (!json_str(json_get(&content->items[i], "type"), &type) || !str_equal_c(type, "text") ||
             !json_str(json_get(&content->items[i], "text"), &text)) {
             strbuf_deinit(&joined.text);
@@ -178,6 +199,39 @@ static status add_call(struct job *job, const struct json *block, const char *pa
     return STATUS_OK;
 }
 
+/* The members that a block of its type has; others would be ignored, so they are refused. */
+static status check_block(struct job *job, const struct json *block, const char *param, uint32_t i)
+{
+    static const char *const known[][2] = {
+        {"text", "type|text|cache_control|citations"},
+        {"tool_use", "type|id|name|input|cache_control|caller"},
+        {"tool_result", "type|tool_use_id|content|is_error|cache_control"}};
+    struct str type;
+    char place[64];
+    snprintf(place, sizeof place, "%.30s.content[%u]", param, i);
+    if (!json_str(json_get(block, "type"), &type)) return STATUS_OK;
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+        if (str_equal_c(type, known[k][0]))
+            TRY(fields_check_members(block, known[k][1], place, &job->refusal));
+    const struct json *error = json_get(block, "is_error");
+    if (error && !json_is(error, JSON_NULL) && !json_is(error, JSON_TRUE) &&
+        !json_is(error, JSON_FALSE))
+        return refuse(&job->refusal, 400, place, "%s.is_error: expected true or false", place);
+    return STATUS_OK;
+}
+
+/* A tool that failed: templates have no place for that, so the text says it. */
+static status mark_error(struct job *job, struct str *text)
+{
+    struct strbuf marked = {0};
+    status result = strbuf_append(&marked, STR("Error: "));
+    if (result == STATUS_OK) result = strbuf_append(&marked, *text);
+    *text = result == STATUS_OK ? arena_copy_str(&job->arena, strbuf_view(&marked))
+                                : (struct str){NULL, 0};
+    strbuf_deinit(&marked);
+    return text->data ? STATUS_OK : job_no_memory(job);
+}
+
 /* Blocks of one message: results of tools become messages of their own, before what else was said. */
 static status add_blocks(struct conversion *c, const char *role, const struct json *content,
                          const char *param)
@@ -193,6 +247,8 @@ static status add_blocks(struct conversion *c, const char *role, const struct js
     for (uint32_t i = 0; i < content->n_items && result == STATUS_OK; i++) {
         const struct json *block = &content->items[i];
         id = STR("");
+        result = check_block(job, block, param, i);
+        if (result != STATUS_OK) break;
         if (!json_str(json_get(block, "type"), &type)) {
             result = refuse(&job->refusal, 400, param, "%s: block %u has no type", param, i);
         } else if (str_equal_c(type, "text") && json_str(json_get(block, "text"), &text)) {
@@ -204,6 +260,8 @@ static status add_blocks(struct conversion *c, const char *role, const struct js
         } else if (str_equal_c(type, "tool_result") && !strcmp(role, "user")) {
             json_str(json_get(block, "tool_use_id"), &id);
             result = text_of(job, json_get(block, "content"), param, &text);
+            if (result == STATUS_OK && json_is(json_get(block, "is_error"), JSON_TRUE))
+                result = mark_error(job, &text);
             if (result == STATUS_OK) result = add_message(c, "tool", text, NULL, id);
         } else {
             result = refuse(&job->refusal, 400, param, "%s: block %u: this model reads text only",
@@ -238,6 +296,9 @@ static status convert_messages(struct job *job, const struct json **out)
         char param[48];
         const struct json *message = &messages->items[i], *content = json_get(message, "content");
         snprintf(param, sizeof param, "messages[%u]", i);
+        TRY(fields_check_members(message,
+                                 "role|content|id|type|model|stop_reason|stop_sequence|usage",
+                                 param, &job->refusal));
         if (!json_str(json_get(message, "role"), &role) ||
             (!str_equal_c(role, "user") && !str_equal_c(role, "assistant") &&
              !str_equal_c(role, "system")))
@@ -351,6 +412,7 @@ static void write_whole(struct generation *g, struct strbuf *body)
     out_close(&o, ']');
     write_stop(&o, g, choice);
     write_usage(&o, g, g->n_generated);
+    choice_write_script(&o, g, choice);
     out_close(&o, '}');
 }
 
@@ -473,6 +535,7 @@ static void end(struct generation *g)
     write_stop(&o, g, &g->choices[0]);
     out_close(&o, '}');
     write_usage(&o, g, g->n_generated);
+    choice_write_script(&o, g, &g->choices[0]);
     out_close(&o, '}');
     generation_send_event(g, "message_delta", &o);
     o = out_begin(&g->scratch);

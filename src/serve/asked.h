@@ -22,6 +22,11 @@ struct asked {
     struct str truncation;
     struct str suffix, template_source;
 
+    /* embeddings */
+    struct str encoding_format, pooling;
+    int32_t dimensions; /* 0: not given */
+    bool normalize;
+
     /* answers */
     const struct json *stream_options;
     bool wants_logprobs; /* chat's boolean */

@@ -180,6 +180,7 @@ static void take_output(void *argument, const struct engine_output *from)
         to->prompt_logprobs =
             batch_copy(s, from->prompt_logprobs,
                        from->n_prompt_logprobs * from->prompt_logprobs_per_token * logprob);
+        to->embedding = batch_copy(s, from->embedding, from->n_embedding * sizeof *from->embedding);
         to->error = from->error ? batch_copy(s, from->error, sizeof *from->error) : NULL;
         event->event = (struct service_event){
             .ticket = ticket, .kind = EVENT_OUTPUT, .output = &event->output};

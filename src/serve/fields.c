@@ -118,6 +118,15 @@ static status read_only(const struct field *field, const struct json *value, str
                   field->values, field->help ? ": " : "", field->help ? field->help : "");
 }
 
+/* The message begins with the parameter's own name; the request calls it otherwise. */
+static status refuse_as(struct refusal *r, const char *field, const char *parameter,
+                        const struct error *err)
+{
+    size_t n = strlen(parameter);
+    if (strncmp(err->text, parameter, n) != 0) n = 0;
+    return refuse(r, 400, field, "%s%s", n ? field : "", err->text + n);
+}
+
 static status read_field(const struct field *field, const struct json *value, struct asked *asked,
                          struct refusal *r)
 {
@@ -155,9 +164,7 @@ static status read_field(const struct field *field, const struct json *value, st
         const char *name = field->values ? field->values : field->name;
         if (params_set_member(asked->params, str_of(name), value, &err) == STATUS_OK)
             return STATUS_OK;
-        refuse_error(r, 400, &err);
-        snprintf(r->param, sizeof r->param, "%s", field->name);
-        return STATUS_INVALID;
+        return refuse_as(r, field->name, name, &err);
     }
     case FIELD_LABEL:
         return STATUS_OK;
@@ -202,6 +209,21 @@ status fields_decode(const struct json *object, const struct field *const *table
     return STATUS_OK;
 }
 
+status fields_check_members(const struct json *object, const char *known, const char *param,
+                            struct refusal *r)
+{
+    for (uint32_t i = 0; json_is(object, JSON_OBJECT) && i < object->n_items; i++) {
+        if (in_list(known, object->items[i].key)) continue;
+        if (json_is(&object->items[i], JSON_NULL))
+            continue; /* libraries send back what they have */
+        struct error name;
+        error_set(&name, STATUS_INVALID, "%s.%.*s", param,
+                  STR_ARGS(str_slice(object->items[i].key, 0, 40)));
+        return refuse(r, 400, name.text, "unknown field \"%s\"", name.text);
+    }
+    return STATUS_OK;
+}
+
 /* ---- schemas ------------------------------------------------------------------------------------------ */
 
 static void write_bounds(struct out *o, double low, double high)
@@ -235,11 +257,15 @@ static void write_sampling_schema(struct out *o, const struct field *field)
         out_key(o, "enum");
         out_raw(o, STR("[true,false,\"never\"]"));
         return;
+    case PARAMS_SCRIPT:
+        out_key(o, "enum");
+        out_raw(o, STR("[\"any\",\"hant\"]"));
+        return;
     case PARAMS_TEXTS:
         out_key(o, "anyOf");
-        out_raw(o, STR("[{\"type\":\"string\",\"minLength\":1,\"maxLength\":256},{\"type\":"
+        out_raw(o, STR("[{\"type\":\"string\",\"minLength\":1,\"maxLength\":1024},{\"type\":"
                        "\"array\",\"items\":{"
-                       "\"type\":\"string\",\"minLength\":1,\"maxLength\":256}}]"));
+                       "\"type\":\"string\",\"minLength\":1,\"maxLength\":1024}}]"));
         return;
     case PARAMS_IDS:
         out_key_text(o, "type", "array");
@@ -293,10 +319,18 @@ static void write_field_schema(struct out *o, const struct field *field)
         out_key_open(o, "anyOf", '[');
         out_open(o, '{');
     }
-    if (field->schema) {
+    if (field->members) {
+        out_key_open(o, "allOf", '[');
+        fields_write_schema(o, field->members);
+        out_close(o, ']');
+    } else if (field->schema) {
         out_key_open(o, "allOf", '[');
         out_raw(o, str_of(field->schema));
         out_close(o, ']');
+        if (field->kind == FIELD_ARRAY && field->low > 0)
+            out_key_i64(o, "minItems", (int64_t)field->low);
+        if (field->kind == FIELD_ARRAY && field->high > 0)
+            out_key_i64(o, "maxItems", (int64_t)field->high);
     } else if (field->kind == FIELD_SAMPLING) {
         write_sampling_schema(o, field);
     } else if (field->kind == FIELD_ONLY) {

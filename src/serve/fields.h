@@ -58,11 +58,16 @@ struct field {
         *schema; /* of FIELD_ANY, FIELD_ARRAY and FIELD_OBJECT: JSON, for the OpenAPI document */
     const char *help;
     bool is_required;
+    const struct field *const *members; /* of an object that is decoded by tables of its own */
 };
 
 /* Tables end with a NULL name; the list of tables with NULL. */
 status fields_decode(const struct json *object, const struct field *const *tables, struct asked *,
                      struct refusal *);
+
+/* Refuses a member of a nested object that is not in the list "a|b|c", naming its place below `param`. */
+status fields_check_members(const struct json *object, const char *known, const char *param,
+                            struct refusal *);
 
 /* The JSON Schema of one member, and of an object of all of them. */
 void fields_write_schema(struct out *, const struct field *const *tables);

@@ -29,6 +29,21 @@ int32_t choice_n_prompt_tokens(const struct generation *g, const struct choice *
     return (int32_t)g->prompts[choice->prompt].n_ids;
 }
 
+void choice_write_script(struct out *o, const struct generation *g, const struct choice *choice)
+{
+    const struct script_purity *p = &choice->purity;
+    if (g->job->asked.params->values.script == SAMPLING_SCRIPT_UNSET) return;
+    out_key_open(o, "script", '{');
+    out_key_i64(o, "han", (int64_t)p->n_han);
+    out_key_i64(o, "simplified_only", (int64_t)p->n_simplified);
+    out_key(o, "purity");
+    if (p->n_han)
+        out_f64(o, 1 - (double)p->n_simplified / (double)p->n_han);
+    else
+        out_null(o);
+    out_close(o, '}');
+}
+
 static status keep_logprobs(struct choice *choice, const struct engine_output *output)
 {
     size_t more = output->n_tokens * output->logprobs_per_token;
@@ -63,6 +78,7 @@ static status keep_output(struct generation *g, struct choice *choice,
 {
     struct arena *arena = &g->job->arena;
     TRY(keep_text(choice, output));
+    script_purity_count(&choice->purity, output->text);
     for (size_t i = 0; i < output->n_tokens; i++)
         TRY(token_list_append(&choice->tokens, output->tokens[i]));
     TRY(keep_logprobs(choice, output));
@@ -304,13 +320,6 @@ status generation_read_stream_options(struct job *job, bool *include_usage, bool
     return STATUS_OK;
 }
 
-static uint64_t salt_of(const struct job *job)
-{
-    struct str salt = job->asked.cache_salt;
-    if (salt.size == 0) return 0;
-    return siphash_128(job->serve->salt_key, salt.data, salt.size).words[0] | 1;
-}
-
 static status check_params(struct job *job)
 {
     struct sampling_params *params = &job->asked.params->values;
@@ -373,7 +382,7 @@ static status create(struct job *job, const struct writer *writer, struct prompt
     if (!g->mask_sequences) return job_no_memory(job);
     for (int32_t i = 0; i < n_prompts && g->masks; i++)
         TRY(masks_add_prompt(job, g->masks, &g->mask_sequences[i]));
-    uint64_t salt = salt_of(job);
+    uint64_t salt = job_cache_salt(job);
     for (int32_t i = 0; i < n_prompts; i++) {
         g->n_prompt_tokens += (int32_t)prompts[i].n_ids;
         g->tickets[i] = (struct service_ticket){.request = {.prompt = prompts[i].ids,
@@ -405,9 +414,7 @@ status generation_start(struct job *job, const struct writer *writer, struct pro
         engine_service_submit_all(job->serve->service, g->tickets, (size_t)n_prompts, &err);
     if (result == STATUS_OK) return STATUS_OK;
     http_exchange_release(job->exchange); /* the worker has one of its own */
-    job->refusal.retry_after_s = engine_service_retry_after(job->serve->service);
-    int code = result == STATUS_LIMIT ? 429 : result == STATUS_CANCELLED ? 503 : 500;
-    return refuse(&job->refusal, code, NULL, "%s", err.text);
+    return job_refuse_submission(job, result, &err);
 }
 
 void generation_deinit(struct generation *g)

@@ -7,6 +7,7 @@
 #ifndef SERVE_GENERATION_H
 #define SERVE_GENERATION_H
 
+#include "grammar/script.h"
 #include "serve/job.h"
 #include "serve/masks.h"
 #include "serve/prompt.h"
@@ -27,7 +28,8 @@ struct choice {
     token_id stop_token; /* TOKEN_NONE, or the id that ended it and is not part of the text */
     struct str stop_string;
     uint64_t seed;
-    bool has_begun, is_closed; /* the writer's: its first and its last event were written */
+    struct script_purity purity; /* of all text, calls of tools included */
+    bool has_begun, is_closed;   /* the writer's: its first and its last event were written */
     struct strbuf all; /* the writer's: text it shows again at the end; freed with the job */
     void *state;       /* the writer's */
 };
@@ -82,6 +84,9 @@ void choice_taken(struct choice *);
 size_t choice_n_calls(const struct choice *);
 /* Tokens of a choice that belong to its text: without the one that stopped it. */
 size_t choice_n_shown(const struct choice *);
+
+/* "script": {"han", "simplified_only", "purity"}, where the request (or the server) speaks of a script. */
+void choice_write_script(struct out *, const struct generation *, const struct choice *);
 
 int32_t choice_n_prompt_tokens(const struct generation *, const struct choice *);
 

@@ -186,12 +186,17 @@ static void openapi(struct serve *serve, struct http_exchange *exchange,
     {                                                                                              \
         .method = "GET", .path = p, .dialect = NULL, .at_once = f, .summary = s, .is_public = open \
     }
+#define HEALTH(how, p, s)                                                                          \
+    {                                                                                              \
+        .method = how, .path = p, .at_once = health, .summary = s, .is_public = true,              \
+        .is_empty = true                                                                           \
+    }
 const struct endpoint info_endpoints[] = {
     GET("/v1/models", models, "The model that is served, under all its names", false),
     GET("/v1/models/*", one_model, "One model", false),
-    GET("/health", health, "200 while the engine works", true),
-    GET("/ping", health, "200 while the engine works", true),
-    {.method = "POST", .path = "/ping", .at_once = health, .summary = "As GET", .is_public = true},
+    HEALTH("GET", "/health", "200 while the engine works"),
+    HEALTH("GET", "/ping", "200 while the engine works"),
+    HEALTH("POST", "/ping", "As GET"),
     GET("/version", version, "The version of the program", false),
     GET("/load", load, "How many requests are being answered", false),
     GET("/props", props, "Model, defaults and limits", false),

@@ -62,3 +62,17 @@ status job_check_model(struct job *job, struct str name)
                   "The model `%s` does not exist; this server has `%s`.", shown.text,
                   serve->names[0]);
 }
+
+uint64_t job_cache_salt(const struct job *job)
+{
+    struct str salt = job->asked.cache_salt;
+    if (salt.size == 0) return 0;
+    return siphash_128(job->serve->salt_key, salt.data, salt.size).words[0] | 1;
+}
+
+status job_refuse_submission(struct job *job, status result, const struct error *err)
+{
+    job->refusal.retry_after_s = engine_service_retry_after(job->serve->service);
+    int code = result == STATUS_LIMIT ? 429 : result == STATUS_CANCELLED ? 503 : 500;
+    return refuse(&job->refusal, code, NULL, "%s", err->text);
+}

@@ -40,8 +40,7 @@ struct endpoint {
     status (*work)(struct job *);
     const struct field *const *fields; /* ends with NULL; NULL: no body */
     const char *summary;
-    const char *response; /* the name of its schema in the OpenAPI document; NULL: any object */
-    bool is_public, streams;
+    bool is_public, streams, is_empty; /* is_empty: its answer has no body */
 };
 
 struct serve {
@@ -83,8 +82,8 @@ struct job {
 
 /* The endpoints of each dialect; arrays end with a NULL path. */
 extern const struct endpoint openai_endpoints[], openai_chat_endpoints[], tokenize_endpoints[],
-    info_endpoints[], responses_endpoints[], anthropic_endpoints[], ollama_endpoints[],
-    tgi_endpoints[];
+    info_endpoints[], embedding_endpoints[], responses_endpoints[], anthropic_endpoints[],
+    ollama_endpoints[], tgi_endpoints[];
 /* All of them, in a list that ends with NULL. */
 extern const struct endpoint *const all_endpoints[];
 
@@ -100,6 +99,10 @@ status job_no_memory(struct job *);
 
 /* Is this name one of ours? Empty: the first. */
 status job_check_model(struct job *, struct str name);
+/* Of the request's cache_salt; 0: none. */
+uint64_t job_cache_salt(const struct job *);
+/* When the engine's service did not take a request. */
+status job_refuse_submission(struct job *, status, const struct error *);
 int64_t wall_clock_s(void);
 
 #endif

@@ -21,68 +21,6 @@ static status write_error(struct strbuf *to, int code, const char *type, const c
 
 const struct dialect dialect_ollama = {.name = "ollama", .errors = write_error};
 
-static const struct field common_fields[] = {
-    {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model), .is_required = true},
-    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream), .help = "[true]"},
-    {.name = "format",
-     .kind = FIELD_ANY,
-     .offset = ASKED(format),
-     .schema = "{\"anyOf\":[{\"enum\":[\"\",\"json\"]},{\"const\":{\"type\":\"object\"}}]}",
-     .help = "\"json\", or a JSON Schema"},
-    {.name = "options",
-     .kind = FIELD_OBJECT,
-     .offset = ASKED(options),
-     .schema =
-         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"temperature\":{"
-         "\"type\":\"number\",\"minimum\":0,\"maximum\":10},\"seed\":{\"type\":\"integer\","
-         "\"minimum\":0},\"num_predict\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64}}}"},
-    {.name = "keep_alive", .kind = FIELD_LABEL, .help = "the model stays while the server runs"},
-    {.name = "think",
-     .kind = FIELD_ONLY,
-     .values = "false",
-     .help = "this model does not think aside"},
-    {.name = NULL},
-};
-static const struct field chat_fields[] = {
-    {.name = "messages",
-     .kind = FIELD_ARRAY,
-     .offset = ASKED(messages),
-     .low = 1,
-     .high = 65536,
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\",\"required\":["
-         "\"role\",\"content\"],\"additionalProperties\":false,\"properties\":{\"role\":{\"enum\":["
-         "\"system\",\"user\",\"assistant\"]},\"content\":{\"type\":\"string\"}}}}",
-     .is_required = true},
-    {.name = "tools",
-     .kind = FIELD_ARRAY,
-     .offset = ASKED(tools),
-     .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
-    {.name = NULL},
-};
-static const struct field generate_fields[] = {
-    {.name = "prompt", .kind = FIELD_TEXT, .offset = ASKED(content_text)},
-    {.name = "system", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
-    {.name = "raw",
-     .kind = FIELD_BOOL,
-     .offset = ASKED(raw),
-     .help = "no template around the prompt"},
-    {.name = "suffix",
-     .kind = FIELD_ONLY,
-     .values = "\"\"",
-     .help = "this model was not trained to fill in the middle"},
-    {.name = "images", .kind = FIELD_ONLY, .values = "[]", .help = "this model reads text only"},
-    {.name = "template",
-     .kind = FIELD_ONLY,
-     .values = "\"\"",
-     .help = "templates come with the server"},
-    {.name = "context",
-     .kind = FIELD_ONLY,
-     .values = "[]",
-     .help = "send the conversation to /api/chat"},
-    {.name = NULL},
-};
 static const struct field option_fields[] = {
     {.name = "temperature", .kind = FIELD_SAMPLING},
     {.name = "top_p", .kind = FIELD_SAMPLING},
@@ -91,6 +29,7 @@ static const struct field option_fields[] = {
     {.name = "typical_p", .kind = FIELD_SAMPLING},
     {.name = "seed", .kind = FIELD_SAMPLING},
     {.name = "stop", .kind = FIELD_SAMPLING},
+    {.name = "script", .kind = FIELD_SAMPLING},
     {.name = "presence_penalty", .kind = FIELD_SAMPLING},
     {.name = "frequency_penalty", .kind = FIELD_SAMPLING},
     {.name = "repeat_penalty", .kind = FIELD_SAMPLING, .values = "repetition_penalty"},
@@ -123,6 +62,62 @@ static const struct field option_fields[] = {
     {.name = "low_vram", .kind = FIELD_LABEL},
     {.name = NULL},
 };
+static const struct field *const option_tables[] = {option_fields, NULL};
+
+static const struct field common_fields[] = {
+    {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model), .is_required = true},
+    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream), .help = "[true]"},
+    {.name = "format",
+     .kind = FIELD_ANY,
+     .offset = ASKED(format),
+     .schema = "{\"anyOf\":[{\"enum\":[\"\",\"json\"]},{\"type\":[\"object\",\"boolea"
+               "n\"]}]}",
+     .help = "\"json\", or a JSON Schema"},
+    {.name = "options", .kind = FIELD_OBJECT, .offset = ASKED(options), .members = option_tables},
+    {.name = "keep_alive", .kind = FIELD_LABEL, .help = "the model stays while the server runs"},
+    {.name = "think",
+     .kind = FIELD_ONLY,
+     .values = "false",
+     .help = "this model does not think aside"},
+    {.name = NULL},
+};
+static const struct field chat_fields[] = {
+    {.name = "messages",
+     .kind = FIELD_ARRAY,
+     .offset = ASKED(messages),
+     .low = 1,
+     .high = 65536,
+     .schema = OPENAI_MESSAGES_SCHEMA,
+     .is_required = true},
+    {.name = "tools",
+     .kind = FIELD_ARRAY,
+     .offset = ASKED(tools),
+     .high = 4096,
+     .schema = OPENAI_TOOLS_SCHEMA},
+    {.name = NULL},
+};
+static const struct field generate_fields[] = {
+    {.name = "prompt", .kind = FIELD_TEXT, .offset = ASKED(content_text)},
+    {.name = "system", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
+    {.name = "raw",
+     .kind = FIELD_BOOL,
+     .offset = ASKED(raw),
+     .help = "no template around the prompt"},
+    {.name = "suffix",
+     .kind = FIELD_ONLY,
+     .values = "\"\"",
+     .help = "this model was not trained to fill in the middle"},
+    {.name = "images", .kind = FIELD_ONLY, .values = "[]", .help = "this model reads text only"},
+    {.name = "template",
+     .kind = FIELD_ONLY,
+     .values = "\"\"",
+     .help = "templates come with the server"},
+    {.name = "context",
+     .kind = FIELD_ONLY,
+     .values = "[]",
+     .help = "send the conversation to /api/chat"},
+    {.name = NULL},
+};
 static const struct field show_fields[] = {
     {.name = "model", .kind = FIELD_TEXT, .offset = ASKED(model)},
     {.name = "name",
@@ -134,8 +129,7 @@ static const struct field show_fields[] = {
 };
 static const struct field *const chat_tables[] = {common_fields, chat_fields, NULL},
                                  *const generate_tables[] = {common_fields, generate_fields, NULL},
-                                 *const show_tables[] = {show_fields, NULL},
-                                 *const option_tables[] = {option_fields, NULL};
+                                 *const show_tables[] = {show_fields, NULL};
 
 /* "2026-11-24T02:10:00.123456Z" */
 static void format_time(char out[64])
@@ -205,6 +199,7 @@ static void write_end(struct out *o, const struct generation *g, const struct ch
     out_key_i64(o, "prompt_eval_duration", 1000 * (first - g->submitted_us));
     out_key_i64(o, "eval_count", g->n_generated);
     out_key_i64(o, "eval_duration", 1000 * (now - first));
+    choice_write_script(o, g, choice);
     out_close(o, '}');
 }
 
@@ -276,9 +271,9 @@ static status read_common(struct job *job)
     if (!asked->options) return STATUS_OK;
     if (fields_decode(asked->options, option_tables, asked, &job->refusal) != STATUS_OK) {
         char param[96];
+        struct error why = job->refusal.err;
         snprintf(param, sizeof param, "options.%.80s", job->refusal.param);
-        memcpy(job->refusal.param, param, sizeof param);
-        return STATUS_INVALID;
+        return refuse(&job->refusal, job->refusal.code, param, "options: %s", why.text);
     }
     if (asked->max_completion_tokens > job->serve->max_model_len)
         return refuse(&job->refusal, 400, "options.num_ctx",
@@ -306,7 +301,14 @@ static status answer_load(struct job *job)
 {
     struct strbuf body = {0};
     struct out o = out_begin(&body);
+    struct error err = {0};
     char now[64];
+    const struct sampling_params *params = &job->asked.params->values;
+    if (sampling_params_check(params, job->serve->vocab_size, &err) != STATUS_OK)
+        return refuse_error(&job->refusal, 400, &err);
+    struct grammar *grammar = NULL;
+    TRY(structure_read(job, &grammar));
+    if (grammar) grammar_release(grammar);
     format_time(now);
     out_open(&o, '{');
     out_key_str(&o, "model", job->asked.model);

@@ -40,6 +40,10 @@ const struct field openai_sampling_fields[] = {
     SAMPLING(stop_token_sequences),
     SAMPLING(include_stop_str_in_output),
     SAMPLING(skip_special_tokens),
+    {.name = "script",
+     .kind = FIELD_SAMPLING,
+     .help = "hant: no Simplified-only character is generated; the answer then says how many there "
+             "are"},
     SAMPLING(prompt_logprobs),
     SAMPLING(length_penalty),
     SAMPLING(early_stopping),
@@ -92,9 +96,10 @@ const struct field openai_sampling_fields[] = {
     {.name = "stream_options",
      .kind = FIELD_OBJECT,
      .offset = ASKED(stream_options),
-     .schema =
-         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"include_usage\":{"
-         "\"type\":\"boolean\"},\"continuous_usage_stats\":{\"type\":\"boolean\"}}}"},
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+               "\"include_usage\":{\"type\":[\"boolean\",\"null\"]},\"continuous_usag"
+               "e_stats\":{\"type\":[\"boolean\",\"null\"]},\"include_obfuscation\":{"
+               "\"enum\":[false,null]}}}"},
     {.name = NULL},
 };
 
@@ -118,15 +123,16 @@ const struct field openai_tool_fields[] = {
      .kind = FIELD_ARRAY,
      .offset = ASKED(tools),
      .high = 4096,
-     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"type\","
-               "\"function\"],\"properties\":{\"type\":{\"const\":\"function\"},\"function\":{"
-               "\"type\":\"object\",\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":"
-               "\"string\",\"pattern\":\"^[a-zA-Z0-9_-]{1,64}$\"},\"description\":{\"type\":"
-               "\"string\"},\"parameters\":{\"const\":{\"type\":\"object\"}}}}}}}"},
+     .schema = OPENAI_TOOLS_SCHEMA},
     {.name = "tool_choice",
      .kind = FIELD_ANY,
      .offset = ASKED(tool_choice),
-     .schema = "{\"enum\":[\"none\",\"auto\"]}"},
+     .schema = "{\"anyOf\":[{\"enum\":[\"none\",\"auto\",\"required\"]},{\"type\":\"o"
+               "bject\",\"required\":[\"type\",\"function\"],\"properties\":{\"type\""
+               ":{\"const\":\"function\"},\"function\":{\"type\":\"object\",\"require"
+               "d\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\"}}}}},{\""
+               "type\":\"object\",\"required\":[\"type\",\"name\"],\"properties\":{\""
+               "type\":{\"const\":\"function\"},\"name\":{\"type\":\"string\"}}}]}"},
     {.name = "parallel_tool_calls", .kind = FIELD_BOOL, .offset = ASKED(parallel_tool_calls)},
     {.name = NULL},
 };
@@ -135,42 +141,42 @@ const struct field openai_structure_fields[] = {
     {.name = "response_format",
      .kind = FIELD_OBJECT,
      .offset = ASKED(response_format),
-     .schema =
-         "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"type\":{\"enum\":[\"text\","
-         "\"json_object\"]}},\"required\":[\"type\"],\"additionalProperties\":false},{\"type\":"
-         "\"object\",\"properties\":{\"type\":{\"const\":\"json_schema\"},\"json_schema\":{"
-         "\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"schema\":{"
-         "\"const\":{\"type\":\"object\"}}},\"required\":[\"name\",\"schema\"]}},"
-         "\"required\":[\"type\",\"json_schema\"]}]}"},
+     .schema = "{\"type\":\"object\",\"required\":[\"type\"],\"properties\":{\"type\""
+               ":{\"enum\":[\"text\",\"json_object\",\"json_schema\",\"structural_tag"
+               "\"]}}}"},
     {.name = "structured_outputs",
      .kind = FIELD_OBJECT,
      .offset = ASKED(structured_outputs),
-     .schema = "{\"type\":\"object\",\"maxProperties\":1,\"additionalProperties\":false,"
-               "\"properties\":{\"json\":{\"const\":{\"type\":\"object\"}},\"regex\":{\"const\":"
-               "\"[0-9]+\"},\"choice\":{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"
-               "\"string\",\"minLength\":1}},\"json_object\":{\"type\":\"boolean\"}}}",
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+               "\"json\":{\"type\":[\"object\",\"string\",\"boolean\",\"null\"]},\"re"
+               "gex\":{\"type\":[\"string\",\"null\"]},\"choice\":{\"type\":[\"array"
+               "\",\"string\",\"null\"]},\"grammar\":{\"type\":[\"string\",\"null\"]}"
+               ",\"structural_tag\":{\"type\":[\"object\",\"string\",\"null\"]},\"jso"
+               "n_object\":{\"type\":[\"boolean\",\"null\"]},\"disable_any_whitespace"
+               "\":{\"type\":[\"boolean\",\"null\"]},\"whitespace_pattern\":{\"type\""
+               ":[\"string\",\"null\"]},\"disable_unicode_escapes\":{\"type\":[\"bool"
+               "ean\",\"null\"]}}}",
      .help = "one of json, regex, choice, grammar, json_object, structural_tag"},
     {.name = "guided_json",
      .kind = FIELD_ANY,
      .offset = ASKED(guided_json),
-     .schema = "{\"const\":{\"type\":\"object\"}}"},
+     .schema = "{\"type\":[\"object\",\"string\",\"boolean\"]}"},
     {.name = "guided_regex",
      .kind = FIELD_TEXT,
      .offset = ASKED(guided_regex),
-     .schema = "{\"const\":\"[0-9]+\"}"},
+     .schema = "{\"type\":\"string\"}"},
     {.name = "guided_choice",
      .kind = FIELD_ANY,
      .offset = ASKED(guided_choice),
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"string\",\"minLength\":1}}"},
+     .schema = "{\"type\":[\"array\",\"string\"]}"},
     {.name = "guided_grammar",
      .kind = FIELD_TEXT,
      .offset = ASKED(guided_grammar),
-     .schema = "{\"const\":\"root ::= [0-9]+\"}"},
+     .schema = "{\"type\":\"string\"}"},
     {.name = "guided_whitespace_pattern",
      .kind = FIELD_TEXT,
      .offset = ASKED(whitespace_pattern),
-     .schema = "{\"const\":\" ?\"}"},
+     .schema = "{\"type\":\"string\"}"},
     {.name = "guided_decoding_backend",
      .kind = FIELD_LABEL,
      .help = "there is one, and it is exact"},
@@ -303,6 +309,7 @@ void openai_write_finish(struct out *o, const struct generation *g, const struct
         out_i64(o, choice->stop_token);
     else
         out_null(o);
+    choice_write_script(o, g, choice);
 }
 
 struct str openai_token_bytes(const struct job *job, token_id id)

@@ -6,6 +6,32 @@
 
 #define ASKED(member) offsetof(struct asked, member)
 
+/* Text, token ids, or a list of either. */
+#define OPENAI_PROMPT_SCHEMA                                                                       \
+    "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"    \
+    "\"string\",\"minLength\":1}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"         \
+    "\"integer\","                                                                                 \
+    "\"minimum\":0}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"array\","            \
+    "\"minItems\":1,"                                                                              \
+    "\"items\":{\"type\":\"integer\",\"minimum\":0}}}]}"
+
+/* What every accepted conversation, and list of tools, is at least. */
+#define OPENAI_MESSAGES_SCHEMA                                                                     \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"role\"],\"properties"      \
+    "\":{\"role\":{\"enum\":[\"system\",\"developer\",\"user\",\"assistant\",\"tool\",\"funct"     \
+    "ion\"]},\"content\":{\"anyOf\":[{\"type\":[\"string\",\"null\"]},{\"type\":\"array\",\"i"     \
+    "tems\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"object\",\"required\":[\"type\"],\""     \
+    "properties\":{\"type\":{\"enum\":[\"text\",\"input_text\",\"output_text\",\"refusal\"]},"     \
+    "\"text\":{\"type\":\"string\"},\"refusal\":{\"type\":\"string\"}}}]}}]},\"name\":{\"type"     \
+    "\":[\"string\",\"null\"]},\"tool_call_id\":{\"type\":[\"string\",\"null\"]},\"tool_calls"     \
+    "\":{\"type\":[\"array\",\"null\"]}}}}"
+#define OPENAI_TOOLS_SCHEMA                                                                        \
+    "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"type\",\"function\"],"     \
+    "\"properties\":{\"type\":{\"const\":\"function\"},\"function\":{\"type\":\"object\",\"re"     \
+    "quired\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\",\"minLength\":1,\"maxL"     \
+    "ength\":128},\"description\":{\"type\":[\"string\",\"null\"]},\"parameters\":{\"type\":["     \
+    "\"object\",\"null\"]}}}}}}"
+
 /* Sampling parameters, and what else all completions of this dialect accept. */
 extern const struct field openai_sampling_fields[], openai_label_fields[],
     openai_structure_fields[], openai_tool_fields[];
@@ -17,7 +43,7 @@ void openai_write_usage_of(struct out *, int64_t prompt, int64_t completion, int
                            int64_t truncated);
 /* "stop", "length"; NULL while it runs. */
 const char *openai_finish_reason(const struct choice *);
-/* "finish_reason": ..., "stop_reason": ... */
+/* "finish_reason": ..., "stop_reason": ..., and "script" where it is asked for */
 void openai_write_finish(struct out *, const struct generation *, const struct choice *,
                          const char *reason);
 /* chat's "logprobs": {"content": [...], "refusal": null} of what is new in the choice */

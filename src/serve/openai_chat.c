@@ -11,13 +11,7 @@ static const struct field chat_fields[] = {
      .offset = ASKED(messages),
      .low = 1,
      .high = 65536,
-     .schema =
-         "{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"object\",\"required\":[\"role\","
-         "\"content\"],\"additionalProperties\":false,\"properties\":{\"role\":{\"enum\":["
-         "\"system\","
-         "\"developer\",\"user\",\"assistant\"]},\"content\":{\"type\":\"string\"},\"name\":{"
-         "\"type\":"
-         "\"string\"}}}}",
+     .schema = OPENAI_MESSAGES_SCHEMA,
      .is_required = true},
     {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
     {.name = "max_tokens",
@@ -51,7 +45,7 @@ static const struct field chat_fields[] = {
     {.name = "chat_template_kwargs",
      .kind = FIELD_OBJECT,
      .offset = ASKED(template_arguments),
-     .schema = "{\"type\":\"object\",\"maxProperties\":0}"},
+     .schema = "{\"type\":\"object\"}"},
     {.name = "chat_template",
      .kind = FIELD_ONLY,
      .values = "",

@@ -13,12 +13,7 @@ static const struct field completion_fields[] = {
     {.name = "prompt",
      .kind = FIELD_ANY,
      .offset = ASKED(prompt),
-     .schema =
-         "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"
-         "\"string\",\"minLength\":1}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"
-         "\"integer\",\"minimum\":0}},{\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":"
-         "\"array\","
-         "\"minItems\":1,\"items\":{\"type\":\"integer\",\"minimum\":0}}}]}",
+     .schema = OPENAI_PROMPT_SCHEMA,
      .help = "text, token ids, or a list of either",
      .is_required = true},
     {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
@@ -148,7 +143,8 @@ static void write_logprobs(struct out *o, const struct generation *g, struct cho
         rows.n_echoed = prompt->n_ids;
         rows.of_prompt = g->prompt_logprobs[choice->prompt];
     }
-    rows.n_new = g->drops_generated ? 0 : choice_n_shown(choice);
+    /* The token that ended it counts, as in vLLM: harnesses take the last one for the generated one. */
+    rows.n_new = g->drops_generated ? 0 : choice->tokens.count;
     size_t n = rows.n_echoed + rows.n_new;
     out_open(o, '{');
     out_key_open(o, "text_offset", '[');
@@ -267,37 +263,6 @@ static const struct writer writer = {
 
 /* ---- the request ------------------------------------------------------------------------------------------ */
 
-static status read_prompts(struct job *job, struct prompt **out, int32_t *n)
-{
-    const struct json *given = job->asked.prompt;
-    const struct json *flag = json_get(job->body, "add_special_tokens");
-    bool adds = !flag || json_is(flag, JSON_NULL) || job->asked.add_special_tokens;
-    bool is_list =
-        json_is(given, JSON_ARRAY) && given->n_items > 0 && !json_is(&given->items[0], JSON_NUMBER);
-    if (!json_is(given, JSON_STRING) && !(json_is(given, JSON_ARRAY) && given->n_items > 0))
-        return refuse(&job->refusal, 400, "prompt",
-                      "prompt: expected text, token ids, or a list of either");
-    uint32_t count = is_list ? given->n_items : 1;
-    if (count > (uint32_t)job->serve->options.max_prompts)
-        return refuse(&job->refusal, 400, "prompt",
-                      "prompt: got %u prompts, at most %d are accepted", count,
-                      job->serve->options.max_prompts);
-    struct prompt *prompts = *out = ARENA_ARRAY(&job->arena, struct prompt, count);
-    if (!prompts) return job_no_memory(job);
-    *n = (int32_t)count;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct json *one = is_list ? &given->items[i] : given;
-        if (json_is(one, JSON_STRING))
-            TRY(prompt_of_text(job, one->text, adds, &prompts[i]));
-        else if (json_is(one, JSON_ARRAY))
-            TRY(prompt_of_ids(job, one, "prompt", &prompts[i]));
-        else
-            return refuse(&job->refusal, 400, "prompt", "prompt[%u]: expected text or token ids",
-                          i);
-    }
-    return STATUS_OK;
-}
-
 static status work(struct job *job)
 {
     struct asked *asked = &job->asked;
@@ -319,7 +284,7 @@ static status work(struct job *job)
                           "echo with logprobs: not available with stream");
         if (params->prompt_logprobs < params->logprobs) params->prompt_logprobs = params->logprobs;
     }
-    TRY(read_prompts(job, &prompts, &n_prompts));
+    TRY(prompt_read_list(job, asked->prompt, "prompt", &prompts, &n_prompts));
     for (int32_t i = 0; i < n_prompts; i++)
         TRY(prompt_fit(job, &prompts[i], given ? params->max_tokens : 0, "prompt"));
     return generation_start(job, &writer, prompts, n_prompts, NULL);

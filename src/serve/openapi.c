@@ -17,20 +17,25 @@ static void write_responses(struct out *o, const struct endpoint *e)
     out_key_open(o, "responses", '{');
     out_key_open(o, "200", '{');
     out_key_text(o, "description", "the answer");
-    out_key_open(o, "content", '{');
-    out_key(o, "application/json");
-    out_raw(o, STR("{}"));
+    if (!e->is_empty) {
+        out_key_open(o, "content", '{');
+        out_key(o, "application/json");
+        out_raw(o, STR("{}"));
+    }
     if (e->streams) {
         out_key(o, "text/event-stream");
         out_raw(o, STR("{}"));
         out_key(o, "application/x-ndjson");
         out_raw(o, STR("{}"));
     }
-    out_close(o, '}');
+    if (!e->is_empty) out_close(o, '}');
     out_close(o, '}');
     if (!e->is_public) write_error_response(o, "401", "a key is missing or wrong");
     if (e->fields) {
         write_error_response(o, "400", "the request is not acceptable; `param` names the field");
+        if (e->dialect->refusal_code)
+            write_error_response(o, "422",
+                                 "the request is not acceptable; the text names the field");
         write_error_response(o, "413", "the body is too large");
         write_error_response(o, "415", "the body is not JSON");
     }

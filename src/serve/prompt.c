@@ -61,6 +61,10 @@ static status part_text(struct normaliser *n, const struct json *part, uint32_t 
     }
     struct str type;
     if (!json_is(part, JSON_OBJECT)) return bad(n, where, "%s: expected an object%s", "");
+    char place[64];
+    snprintf(place, sizeof place, "messages[%u].content[%u]", n->index, at);
+    TRY(fields_check_members(part, "type|text|refusal|annotations|logprobs|cache_control", place,
+                             &n->job->refusal));
     snprintf(where, sizeof where, ".content[%u].type", at);
     if (!json_str(json_get(part, "type"), &type)) return bad(n, where, "%s: missing%s", "");
     bool is_refusal = str_equal_c(type, "refusal");
@@ -125,6 +129,9 @@ static status normalise_call(struct normaliser *n, const struct json *call, uint
     struct arena *arena = &n->job->arena;
     char where[48];
     const struct json *function = json_get(call, "function"), *name = json_get(function, "name");
+    snprintf(where, sizeof where, "messages[%u].tool_calls[%u]", n->index, at);
+    TRY(fields_check_members(call, "id|type|function|index|provider_specific_fields", where,
+                             &n->job->refusal));
     snprintf(where, sizeof where, ".tool_calls[%u].function.name", at);
     if (!json_is(name, JSON_STRING)) return bad(n, where, "%s: expected a string%s", "");
     snprintf(where, sizeof where, ".tool_calls[%u].function.arguments", at);
@@ -161,12 +168,22 @@ static status normalise_calls(struct normaliser *n, const struct json *calls, st
  * library carries along when it is sent back. */
 static status check_member(struct normaliser *n, const struct json *member)
 {
-    static const char *const known[] = {"role",         "content", "name",        "tool_calls",
-                                        "tool_call_id", "refusal", "annotations", "id",
-                                        "status",       "type"},
-                             *const empty[] = {
-                                 "audio",  "function_call", "reasoning", "reasoning_content",
-                                 "parsed", "images",        "thinking",  "tool_name"};
+    static const char *const known[] = {"role",
+                                        "content",
+                                        "name",
+                                        "tool_calls",
+                                        "tool_call_id",
+                                        "refusal",
+                                        "annotations",
+                                        "id",
+                                        "status",
+                                        "type",
+                                        "provider_specific_fields"},
+                             *const empty[] = {"audio",          "function_call",
+                                               "reasoning",      "reasoning_content",
+                                               "parsed",         "images",
+                                               "thinking",       "tool_name",
+                                               "thinking_blocks"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (str_equal_c(member->key, known[i])) return STATUS_OK;
     char where[64];
@@ -219,6 +236,14 @@ static status normalise_message(struct normaliser *n, const struct json *message
         struct json normalised;
         TRY(normalise_calls(n, calls, &normalised));
         if (has_calls) object->items[count++] = normalised;
+    }
+    static const char *const texts[] = {"name", "tool_call_id"};
+    for (size_t i = 0; i < 2; i++) {
+        const struct json *given = json_get(message, texts[i]);
+        char where[24];
+        snprintf(where, sizeof where, ".%s", texts[i]);
+        if (given && !json_is(given, JSON_NULL) && !json_is(given, JSON_STRING))
+            return bad(n, where, "%s: expected a string%s", "");
     }
     if (json_str(json_get(message, "name"), &extra)) {
         TRY(count_text(n, extra.size));
@@ -499,4 +524,34 @@ status prompt_fit(struct job *job, struct prompt *prompt, int32_t max_new, const
                   "This model's maximum context length is %d tokens. However, your %s resulted in "
                   "%zu tokens. Please reduce the length of the %s.",
                   most, what, prompt->n_ids, what);
+}
+
+status prompt_read_list(struct job *job, const struct json *given, const char *param,
+                        struct prompt **out, int32_t *n)
+{
+    const struct json *flag = json_get(job->body, "add_special_tokens");
+    bool adds = !flag || json_is(flag, JSON_NULL) || job->asked.add_special_tokens;
+    bool is_list =
+        json_is(given, JSON_ARRAY) && given->n_items > 0 && !json_is(&given->items[0], JSON_NUMBER);
+    if (!json_is(given, JSON_STRING) && !(json_is(given, JSON_ARRAY) && given->n_items > 0))
+        return refuse(&job->refusal, 400, param,
+                      "%s: expected text, token ids, or a list of either", param);
+    uint32_t count = is_list ? given->n_items : 1;
+    if (count > (uint32_t)job->serve->options.max_prompts)
+        return refuse(&job->refusal, 400, param, "%s: got %u prompts, at most %d are accepted",
+                      param, count, job->serve->options.max_prompts);
+    struct prompt *prompts = *out = ARENA_ARRAY(&job->arena, struct prompt, count);
+    if (!prompts) return job_no_memory(job);
+    *n = (int32_t)count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct json *one = is_list ? &given->items[i] : given;
+        if (json_is(one, JSON_STRING))
+            TRY(prompt_of_text(job, one->text, adds, &prompts[i]));
+        else if (json_is(one, JSON_ARRAY))
+            TRY(prompt_of_ids(job, one, param, &prompts[i]));
+        else
+            return refuse(&job->refusal, 400, param, "%s[%u]: expected text or token ids", param,
+                          i);
+    }
+    return STATUS_OK;
 }

@@ -28,6 +28,10 @@ status prompt_of_text(struct job *, struct str text, bool add_special_tokens, st
 /* Ids as they are; each must be below the vocabulary's size. `param` names them. */
 status prompt_of_ids(struct job *, const struct json *ids, const char *param, struct prompt *);
 
+/* One prompt or a list of them, each text or ids, as /v1/completions takes them; add_special_tokens counts for texts. */
+status prompt_read_list(struct job *, const struct json *given, const char *param,
+                        struct prompt **out, int32_t *n);
+
 /* truncate_prompt_tokens, and the refusal of what does not fit with `max_new` tokens (0: at least one). */
 status prompt_fit(struct job *, struct prompt *, int32_t max_new, const char *what);
 

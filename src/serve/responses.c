@@ -8,7 +8,8 @@ static const struct field response_fields[] = {
     {.name = "input",
      .kind = FIELD_ANY,
      .offset = ASKED(input),
-     .schema = "{\"type\":\"string\",\"minLength\":1}",
+     .schema = "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\",\"items\":{\"ty"
+               "pe\":\"object\"}}]}",
      .help = "text, or a list of messages, calls and results",
      .is_required = true},
     {.name = "instructions", .kind = FIELD_TEXT, .offset = ASKED(instructions)},
@@ -24,19 +25,30 @@ static const struct field response_fields[] = {
     {.name = "min_p", .kind = FIELD_SAMPLING, .help = "an extra, as vLLM's"},
     {.name = "seed", .kind = FIELD_SAMPLING, .help = "an extra"},
     {.name = "repetition_penalty", .kind = FIELD_SAMPLING, .help = "an extra, as vLLM's"},
+    {.name = "script", .kind = FIELD_SAMPLING, .help = "an extra: hant, Traditional Chinese only"},
     {.name = "text",
      .kind = FIELD_OBJECT,
      .offset = ASKED(options),
-     .schema = "{\"const\":{\"format\":{\"type\":\"text\"}}}"},
+     .schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
+               "\"format\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"req"
+               "uired\":[\"type\"],\"properties\":{\"type\":{\"enum\":[\"text\",\"jso"
+               "n_object\",\"json_schema\",\"structural_tag\"]}}}]},\"verbosity\":{\""
+               "enum\":[\"medium\",null]}}}"},
     {.name = "tools",
      .kind = FIELD_ARRAY,
      .offset = ASKED(tools),
      .high = 4096,
-     .schema = "{\"type\":\"array\",\"maxItems\":0}"},
+     .schema = "{\"type\":\"array\",\"items\":{\"type\":\"object\",\"required\":[\"ty"
+               "pe\",\"name\"],\"properties\":{\"type\":{\"const\":\"function\"},\"na"
+               "me\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":128},\"descri"
+               "ption\":{\"type\":[\"string\",\"null\"]},\"parameters\":{\"type\":[\""
+               "object\",\"null\"]}}}}"},
     {.name = "tool_choice",
      .kind = FIELD_ANY,
      .offset = ASKED(tool_choice),
-     .schema = "{\"enum\":[\"none\",\"auto\"]}"},
+     .schema = "{\"anyOf\":[{\"enum\":[\"none\",\"auto\",\"required\"]},{\"type\":\"o"
+               "bject\",\"required\":[\"type\"],\"properties\":{\"type\":{\"const\":"
+               "\"function\"}}}]}"},
     {.name = "parallel_tool_calls", .kind = FIELD_BOOL, .offset = ASKED(parallel_tool_calls)},
     {.name = "truncation",
      .kind = FIELD_TEXT,
@@ -77,6 +89,8 @@ static status add_call(struct conversion *c, const struct json *item)
     struct arena *arena = &c->job->arena;
     const struct json *name = json_get(item, "name"), *arguments = json_get(item, "arguments"),
                       *id = json_get(item, "call_id");
+    TRY(fields_check_members(item, "type|id|call_id|name|arguments|status", "input",
+                             &c->job->refusal));
     if (!json_is(name, JSON_STRING) || !json_is(arguments, JSON_STRING) ||
         !json_is(id, JSON_STRING))
         return refuse(&c->job->refusal, 400, "input",
@@ -101,6 +115,7 @@ static status add_result(struct conversion *c, const struct json *item)
 {
     const struct json *output = json_get(item, "output"), *id = json_get(item, "call_id");
     struct json *message = tree_object(&c->job->arena, 3);
+    TRY(fields_check_members(item, "type|id|call_id|output|status", "input", &c->job->refusal));
     if (!output || !json_is(id, JSON_STRING))
         return refuse(&c->job->refusal, 400, "input",
                       "input: a function_call_output has call_id, output");
@@ -268,6 +283,7 @@ static void write_response(struct out *o, const struct generation *g, const stru
         out_key_i64(o, "dropped_messages", g->prompts[0].n_dropped_messages);
     out_key_bool(o, "store", false);
     if (is_over) write_usage(o, g);
+    if (is_over) choice_write_script(o, g, &g->choices[0]);
     out_close(o, '}');
 }
 

@@ -11,10 +11,11 @@
 
 enum { JOB_BYTES = 192 << 20, BODY_DEPTH = 64, BODY_VALUES = 4 << 20 };
 
-const struct endpoint *const all_endpoints[] = {
-    openai_chat_endpoints, openai_endpoints, responses_endpoints,
-    tokenize_endpoints,    info_endpoints,   anthropic_endpoints,
-    ollama_endpoints,      tgi_endpoints,    NULL};
+const struct endpoint *const all_endpoints[] = {openai_chat_endpoints, openai_endpoints,
+                                                responses_endpoints,   embedding_endpoints,
+                                                tokenize_endpoints,    info_endpoints,
+                                                anthropic_endpoints,   ollama_endpoints,
+                                                tgi_endpoints,         NULL};
 
 /* ---- a job's way ------------------------------------------------------------------------------------------ */
 
@@ -52,6 +53,7 @@ static status prepare(struct job *job)
     asked->params->values.max_tokens = 0;
     if (!job->serve->options.vllm_defaults)
         model_default_params(job->serve->options.model, &asked->params->values, NULL);
+    if (job->serve->options.hant) asked->params->values.script = SAMPLING_SCRIPT_HANT;
     return STATUS_OK;
 }
 
@@ -128,6 +130,7 @@ static void handle(struct http_exchange *exchange, const struct http_request *re
 static void fill_defaults(struct serve_options *o)
 {
     if (o->n_workers <= 0) o->n_workers = 2;
+    if (!o->pooling) o->pooling = "last";
     if (o->max_queued <= 0) o->max_queued = 4096;
     if (o->max_messages <= 0) o->max_messages = 4096;
     if (o->max_tools <= 0) o->max_tools = 128;

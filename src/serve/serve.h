@@ -40,9 +40,11 @@ struct serve_options {               /* 0: the default in brackets */
         *default_system_message; /* put in front of conversations that have none; NULL: none */
     bool
         vllm_defaults; /* --generation-config vllm: the checkpoint's sampling defaults are not used */
-    bool any_model;    /* answer whatever name a request gives, rather than 404 */
-    int n_workers;     /* threads that read requests [2] */
-    int max_queued;    /* requests waiting for one of them [4096]; over it 429 */
+    const char *pooling;    /* of /v1/embeddings: "last", "mean" or "cls" [last] */
+    bool hant;              /* requests that name no script get "hant" */
+    bool any_model;         /* answer whatever name a request gives, rather than 404 */
+    int n_workers;          /* threads that read requests [2] */
+    int max_queued;         /* requests waiting for one of them [4096]; over it 429 */
     int64_t max_unfinished; /* completions running and waiting [max_num_seqs + 4096]; over it 429 */
     int max_messages, max_tools; /* of one request [4096, 128] */
     int max_n;                   /* completions of one prompt [SAMPLING_MAX_N] */

@@ -93,6 +93,8 @@ static status compile_choice(struct job *job, struct str source,
 {
     struct json *list = NULL;
     TRY(json_parse(&job->arena, source, NULL, "choice", &list, err));
+    if (!json_is(list, JSON_ARRAY))
+        return error_set(err, STATUS_INVALID, "choice: expected an array of strings");
     struct str *choices = ARENA_ARRAY(&job->arena, struct str, list->n_items + 1);
     if (!choices) return error_set(err, STATUS_NO_MEMORY, "choice: no memory");
     for (uint32_t i = 0; i < list->n_items; i++)
@@ -101,9 +103,9 @@ static status compile_choice(struct job *job, struct str source,
     return grammar_compile_choice(out, choices, list->n_items, options, err);
 }
 
-static status compile(struct job *job, enum structure_kind kind, struct str source,
-                      const struct grammar_options *options, struct grammar **out,
-                      struct error *err)
+static status compile_as(struct job *job, enum structure_kind kind, struct str source,
+                         const struct grammar_options *options, struct grammar **out,
+                         struct error *err)
 {
     switch (kind) {
     case STRUCTURE_JSON_SCHEMA:
@@ -122,6 +124,16 @@ static status compile(struct job *job, enum structure_kind kind, struct str sour
     return error_set(err, STATUS_INTERNAL, "no such kind of grammar");
 }
 
+/* Traditional Chinese throughout if the grammar has such an answer; else everywhere but where it demands otherwise. */
+static status compile(struct job *job, enum structure_kind kind, struct str source,
+                      struct grammar_options options, struct grammar **out, struct error *err)
+{
+    status result = compile_as(job, kind, source, &options, out, err);
+    if (result == STATUS_OK || options.script != GRAMMAR_HANT) return result;
+    options.script = GRAMMAR_HANT_WHERE_POSSIBLE;
+    return compile_as(job, kind, source, &options, out, err);
+}
+
 status structure_compile(struct job *job, enum structure_kind kind, struct str source,
                          const char *param, struct grammar **out)
 {
@@ -132,10 +144,14 @@ status structure_compile(struct job *job, enum structure_kind kind, struct str s
                                       .compact = asked->compact_json,
                                       .whitespace_pattern = asked->whitespace_pattern,
                                       .no_unicode_escapes = asked->no_unicode_escapes};
+    if (asked->params->values.script == SAMPLING_SCRIPT_HANT) options.script = GRAMMAR_HANT;
     struct strbuf key = {0};
     struct error err = {0};
-    status result = strbuf_appendf(&key, "%d %d %d %zu ", (int)kind, options.compact,
-                                   options.no_unicode_escapes, options.whitespace_pattern.size);
+    /* An empty pattern is not the same as none. */
+    long long pattern =
+        options.whitespace_pattern.data ? (long long)options.whitespace_pattern.size : -1;
+    status result = strbuf_appendf(&key, "%d %d %d %d %lld ", (int)kind, (int)options.script,
+                                   options.compact, options.no_unicode_escapes, pattern);
     if (result == STATUS_OK) result = strbuf_append(&key, options.whitespace_pattern);
     if (result == STATUS_OK) result = strbuf_append(&key, source);
     if (result != STATUS_OK) {
@@ -146,7 +162,7 @@ status structure_compile(struct job *job, enum structure_kind kind, struct str s
     strbuf_deinit(&key);
     *out = find(cache, digest);
     if (*out) return STATUS_OK;
-    result = compile(job, kind, source, &options, out, &err);
+    result = compile(job, kind, source, options, out, &err);
     if (result == STATUS_OK) {
         keep(cache, digest, *out);
         return STATUS_OK;
@@ -221,7 +237,16 @@ static status read_format(struct job *job, const struct json *format, const char
         return refuse(&job->refusal, 400, param,
                       "%s: expected text, json_object, json_schema or structural_tag", param);
     const struct json *inner = json_get(format, "json_schema");
-    if (!inner) inner = format;
+    char place[48];
+    snprintf(place, sizeof place, "%s.json_schema", param);
+    if (inner) {
+        TRY(fields_check_members(format, "type|json_schema", param, &job->refusal));
+        TRY(fields_check_members(inner, "name|description|schema|strict", place, &job->refusal));
+    } else {
+        inner = format;
+        TRY(fields_check_members(inner, "type|name|description|schema|strict", param,
+                                 &job->refusal));
+    }
     const struct json *schema = json_get(inner, "schema");
     if (!schema) return refuse(&job->refusal, 400, param, "%s: json_schema has no schema", param);
     return wish_json(job, wish, STRUCTURE_JSON_SCHEMA, schema, param);

@@ -22,20 +22,6 @@ static status write_error(struct strbuf *to, int code, const char *type, const c
 
 const struct dialect dialect_tgi = {.name = "tgi", .errors = write_error, .refusal_code = 422};
 
-static const struct field generate_fields[] = {
-    {.name = "inputs", .kind = FIELD_TEXT, .offset = ASKED(content_text), .is_required = true},
-    {.name = "parameters",
-     .kind = FIELD_OBJECT,
-     .offset = ASKED(parameters),
-     .schema =
-         "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
-         "\"max_new_tokens\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":64},\"do_sample\":{"
-         "\"type\":\"boolean\"},\"seed\":{\"type\":\"integer\",\"minimum\":0},\"details\":{"
-         "\"type\":"
-         "\"boolean\"}}}"},
-    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
-    {.name = NULL},
-};
 static const struct field parameter_fields[] = {
     {.name = "temperature", .kind = FIELD_SAMPLING},
     {.name = "top_p", .kind = FIELD_SAMPLING},
@@ -45,6 +31,7 @@ static const struct field parameter_fields[] = {
     {.name = "frequency_penalty", .kind = FIELD_SAMPLING},
     {.name = "seed", .kind = FIELD_SAMPLING},
     {.name = "stop", .kind = FIELD_SAMPLING},
+    {.name = "script", .kind = FIELD_SAMPLING},
     {.name = "max_new_tokens",
      .kind = FIELD_I32,
      .offset = ASKED(max_tokens),
@@ -66,8 +53,17 @@ static const struct field parameter_fields[] = {
     {.name = "adapter_id", .kind = FIELD_ONLY, .values = ""},
     {.name = NULL},
 };
-static const struct field *const tables[] = {generate_fields, NULL}, *const parameter_tables[] = {
-                                                                         parameter_fields, NULL};
+static const struct field *const parameter_tables[] = {parameter_fields, NULL};
+static const struct field generate_fields[] = {
+    {.name = "inputs", .kind = FIELD_TEXT, .offset = ASKED(content_text), .is_required = true},
+    {.name = "parameters",
+     .kind = FIELD_OBJECT,
+     .offset = ASKED(parameters),
+     .members = parameter_tables},
+    {.name = "stream", .kind = FIELD_BOOL, .offset = ASKED(stream)},
+    {.name = NULL},
+};
+static const struct field *const tables[] = {generate_fields, NULL};
 
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 
@@ -171,6 +167,7 @@ static void write_whole(struct generation *g, struct strbuf *body)
         }
         out_close(&o, '}');
     }
+    choice_write_script(&o, g, choice);
     out_close(&o, '}');
 }
 
@@ -195,6 +192,7 @@ static void send_token(struct generation *g, struct choice *choice, struct progr
         write_full_text(&o, g, strbuf_view(&choice->all));
         begin_details(&o, g, choice);
         out_close(&o, '}');
+        choice_write_script(&o, g, choice);
     } else {
         out_key_null(&o, "generated_text");
         out_key_null(&o, "details");
@@ -240,6 +238,7 @@ static void set_defaults(struct job *job)
     struct sampling_params *params = &job->asked.params->values;
     struct sampling_params fresh = sampling_params_default();
     fresh.max_tokens = 100;
+    fresh.script = params->script;
     *params = fresh;
     job->asked.max_tokens = 0;
 }

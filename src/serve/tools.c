@@ -52,10 +52,12 @@ static status begin_tools(struct job *job, const struct json *list)
 
 /* `where` leads to the object with the name: ".function", or "". */
 static status add_tool(struct job *job, uint32_t index, const char *where,
-                       const struct json *object, const char *schema_key)
+                       const struct json *object, const char *schema_key, const char *known)
 {
     struct tool *tool = &job->tools.list[index];
     char place[48];
+    snprintf(place, sizeof place, "tools[%u]%s", index, where);
+    TRY(fields_check_members(object, known, place, &job->refusal));
     snprintf(place, sizeof place, "%s.name", where);
     if (!json_str(json_get(object, "name"), &tool->name))
         return bad_tool(job, index, place, "expected a string");
@@ -133,6 +135,8 @@ static status choose_openai(struct job *job, const struct json *choice)
         return refuse(&job->refusal, 400, "tool_choice", "tool_choice: required needs tools");
     }
     const struct json *function = json_get(choice, "function");
+    TRY(fields_check_members(choice, "type|function|name", "tool_choice", &job->refusal));
+    TRY(fields_check_members(function, "name", "tool_choice.function", &job->refusal));
     if (!function) function = choice; /* /v1/responses has the name at the top */
     if (!json_str(json_get(choice, "type"), &word) || !str_equal_c(word, "function") ||
         !json_str(json_get(function, "name"), &name))
@@ -151,11 +155,17 @@ status tools_read_openai(struct job *job, const struct json *list, const struct 
         if (!json_str(json_get(item, "type"), &type) || !str_equal_c(type, "function"))
             return bad_tool(job, i, ".type", "only \"function\" is supported");
         if (is_responses)
-            TRY(add_tool(job, i, "", item, "parameters"));
+            TRY(add_tool(job, i, "", item, "parameters",
+                         "type|name|description|parameters|strict"));
         else if (!json_is(function, JSON_OBJECT))
             return bad_tool(job, i, ".function", "expected an object");
         else
-            TRY(add_tool(job, i, ".function", function, "parameters"));
+            TRY(add_tool(job, i, ".function", function, "parameters",
+                         "name|description|parameters|strict"));
+        char place[32];
+        snprintf(place, sizeof place, "tools[%u]", i);
+        if (!is_responses)
+            TRY(fields_check_members(item, "type|function|cache_control", place, &job->refusal));
     }
     TRY(choose_openai(job, choice));
     if (job->asked.has_parallel_tool_calls) job->tools.parallel = job->asked.parallel_tool_calls;
@@ -169,15 +179,22 @@ status tools_read_anthropic(struct job *job, const struct json *list, const stru
         const struct json *type = json_get(&list->items[i], "type");
         if (type && !json_is(type, JSON_NULL) && !str_equal_c(type->text, "custom"))
             return bad_tool(job, i, ".type", "only \"custom\" tools are supported");
-        TRY(add_tool(job, i, "", &list->items[i], "input_schema"));
+        TRY(add_tool(job, i, "", &list->items[i], "input_schema",
+                     "type|name|description|input_schema|strict|cache_control"));
     }
     struct str word, name;
     bool one = false;
     if (choice) {
         const struct json *single = json_get(choice, "disable_parallel_tool_use");
+        TRY(fields_check_members(choice, "type|name|disable_parallel_tool_use", "tool_choice",
+                                 &job->refusal));
         if (single && !json_bool(single, &one))
             return refuse(&job->refusal, 400, "tool_choice",
                           "tool_choice: disable_parallel_tool_use: expected true or false");
+        const struct json *given = json_get(choice, "name");
+        if (given && !json_is(given, JSON_NULL) && !json_is(given, JSON_STRING))
+            return refuse(&job->refusal, 400, "tool_choice",
+                          "tool_choice: name: expected a string");
         job->tools.parallel = !one;
         if (!json_str(json_get(choice, "type"), &word))
             return refuse(&job->refusal, 400, "tool_choice", "tool_choice: expected a type");

@@ -5,7 +5,8 @@
  * Reads one JSON request a line, writes one JSON answer a line:
  *   kind      "regex", "choice", "object", "schema", "ebnf", "tag"
  *   source    the text ("choice": a list of texts)
- *   options   compact, no_unicode_escapes, whitespace_pattern, start, max_bytes, max_depth, max_steps, max_us
+ *   options   compact, no_unicode_escapes, whitespace_pattern, start, max_bytes, max_depth, max_steps, max_us,
+ *             script ("hant", "where possible")
  *   accept    texts: is each a complete answer? byte by byte
  *   encoded   texts: is each a complete answer as the tokenizer writes it, every token allowed by the mask?
  *   walks     random answers: {"n", "seed", "max_tokens", "check": tokens to compare mask with accept at each step}
@@ -86,6 +87,10 @@ static status compile(struct probe *p, const struct json *request, struct gramma
     };
     json_bool(json_get(o, "compact"), &options.compact);
     json_bool(json_get(o, "no_unicode_escapes"), &options.no_unicode_escapes);
+    options.script = str_equal_c(member(o, "script"), "hant") ? GRAMMAR_HANT
+                     : str_equal_c(member(o, "script"), "where possible")
+                         ? GRAMMAR_HANT_WHERE_POSSIBLE
+                         : GRAMMAR_SCRIPT_ANY;
     if (str_equal_c(kind, "regex")) return grammar_compile_regex(out, source, &options, err);
     if (str_equal_c(kind, "object")) return grammar_compile_json_object(out, &options, err);
     if (str_equal_c(kind, "schema")) return grammar_compile_json_schema(out, source, &options, err);

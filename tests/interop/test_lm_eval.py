@@ -1,14 +1,10 @@
 """Scores against lm-evaluation-harness itself (its HF backend, from PyPI), on local tasks of the same form.
-
-Needs the package lm_eval (0.4.13 was used), which brings thirty others along and so is not among the pinned ones:
-    pip install lm_eval==0.4.13 && pytest tests/interop/test_lm_eval.py
 """
 import json
 import random
 
+import lm_eval
 import pytest
-
-lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (pip install lm_eval)")
 
 WORDS = "台灣 玉山 新聞 記者 經濟 法律 the of and school 學生 老師 天氣 今天 電腦 音樂 歷史 民國 選舉 總統 海洋 山脈 河流 森林".split()
 CHOICE = """task: local_choice

@@ -128,6 +128,49 @@ def test_schemas(server, seed):
         jsonschema.validate(json.loads(choice.message.content), SCHEMA)
 
 
+@pytest.mark.parametrize("parallel", [True, False])
+def test_forced_calls_are_one(server, parallel):
+    """Required is one call, hot or not; several come with auto only (every way of writing them: test_tool_parser.c)."""
+    for seed in range(4):
+        choice = chat(server, tools=TOOLS, tool_choice="required", parallel_tool_calls=parallel, seed=seed,
+                      temperature=2.5, max_tokens=400)
+        [call] = choice.message.tool_calls
+        assert choice.finish_reason == "tool_calls"
+        check_call(call)
+
+
+SAMPLED = [
+    {"type": "array", "items": {"enum": ["臺北", "高雄", 5, None]}, "minItems": 2, "maxItems": 4, "uniqueItems": False},
+    {"type": "object", "properties": {"姓名": {"type": "string", "minLength": 2, "maxLength": 6},
+                                      "年齡": {"type": "integer", "minimum": 0, "maximum": 120},
+                                      "電話": {"type": "string", "pattern": "^09[0-9]{8}$"}},
+     "required": ["姓名", "電話"], "additionalProperties": False},
+    {"anyOf": [{"type": "number", "exclusiveMinimum": -3, "maximum": 7.5}, {"type": "string", "format": "date"}]},
+    {"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {
+        "v": {"type": "boolean"}, "c": {"type": "array", "items": {"$ref": "#/$defs/tree"}, "maxItems": 2}},
+        "required": ["v"], "additionalProperties": False}}},
+    {"type": "object", "propertyNames": {"pattern": "^[a-z]{1,3}$"}, "additionalProperties": {"type": "integer"},
+     "minProperties": 1, "maxProperties": 3},
+    {"if": {"type": "string"}, "then": {"maxLength": 3}, "else": {"type": "integer", "multipleOf": 7, "maximum": 999,
+                                                                  "minimum": 0}, "type": ["string", "integer"]},
+    {"type": "object", "properties": {"a": {"const": {"深": ["層", 1.5]}}, "b": {"not": {"type": "string"}}},
+     "required": ["a"], "additionalProperties": False},
+]
+
+
+@pytest.mark.parametrize("schema", SAMPLED, ids=range(len(SAMPLED)))
+def test_what_ends_by_itself_is_valid(server, schema):
+    """Hot random sampling of many answers at once, judged by an independent validator."""
+    body = {"messages": QUESTION, "n": 16, "temperature": 2, "seed": 11, "max_tokens": 160, "guided_json": schema}
+    status, answer = server.call(CHAT, body)
+    assert status == 200, answer
+    ended = [c["message"]["content"] for c in answer["choices"] if c["finish_reason"] == "stop"]
+    validator = jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker())
+    for text in ended:
+        validator.validate(json.loads(text))
+    assert len(ended) >= 4 and len(set(ended)) > 1
+
+
 def test_other_forms(server):
     assert chat(server, structured_outputs={"regex": "[a-c]{3}-[0-9]{2}"}).message.content[3] == "-"
     assert chat(server, guided_choice=["好", "不好"]).message.content in ("好", "不好")

@@ -14,7 +14,7 @@
 #include "engine/engine_core.h"
 #include "engine/logits.h"
 
-enum { V = 48, MAX_LENGTH = 120, MAX_REQUESTS = 40, MAX_SIM_N = 4, EOS = 3, SPECIAL = 5 };
+enum { V = 48, MAX_LENGTH = 120, MAX_REQUESTS = 40, MAX_SIM_N = 4, EOS = 3, SPECIAL = 5, D = 3 };
 
 /* ---- text: tokens of one to three letters of a small alphabet, so that stop strings do occur ---- */
 
@@ -59,6 +59,12 @@ static void logits_of(uint64_t hash, float *row)
                          0x1.0p-53 * 8);
 }
 
+static void hidden_of(uint64_t hash, float *row)
+{
+    for (int i = 0; i < D; i++)
+        row[i] = (float)(rng_mix(hash + (uint64_t)i * 0xA0761D6478BD642Fu) >> 44) * 0x1.0p-20f;
+}
+
 struct fake {
     uint64_t *slots;
     int32_t block_size, n_blocks;
@@ -92,6 +98,8 @@ static status fake_run(void *self, const struct llama_step *step, float *logits,
         logits_of(f->slots[step->kv_slots[t]], logits + r * V);
         if (step->tokens[t] == f->poison_token) logits[r * V + 7] = NAN;
     }
+    for (int64_t r = 0; r < step->n_hidden_rows; r++)
+        hidden_of(f->slots[step->kv_slots[step->hidden_rows[r]]], step->hidden + r * D);
     return STATUS_OK;
 }
 
@@ -115,6 +123,7 @@ struct spec {
     struct token_bias bias[3];
     int32_t priority;
     uint64_t salt;
+    enum engine_pooling pooling;
 };
 
 static uint64_t pick(uint64_t seed, uint64_t what, uint64_t n)
@@ -202,6 +211,10 @@ static void make_spec(struct spec *s, uint64_t seed)
         p->logprobs = p->prompt_logprobs = -1;
         if (p->n_stop_token_ids > 0) p->n_stop_token_ids = 1;
     }
+    if (pick(seed, 70, 6) == 0) {
+        s->pooling = ENGINE_POOLING_MEAN + pick(seed, 71, 3);
+        *p = sampling_params_default();
+    }
 }
 
 /* ---- what came out ---- */
@@ -224,6 +237,7 @@ struct ticket {
     struct completion got[MAX_SIM_N];
     struct token_logprob prompt_logprobs[MAX_LENGTH];
     size_t n_prompt_logprobs;
+    float vector[D];
     int32_t n_ended;
 };
 
@@ -254,6 +268,8 @@ static void collect(void *argument, const struct engine_output *out)
         for (size_t i = 0; i < out->n_prompt_logprobs; i++)
             t->prompt_logprobs[i] = out->prompt_logprobs[i * out->prompt_logprobs_per_token];
     }
+    CHECK_INT(out->n_embedding, t->spec.pooling && out->finish == FINISH_STOP ? D : 0);
+    if (out->n_embedding) memcpy(t->vector, out->embedding, sizeof t->vector);
     c->score = out->beam_score;
     c->finish = out->finish;
     if (out->finish != FINISH_NONE) {
@@ -370,7 +386,7 @@ struct sim {
     struct engine_core_options options;
     struct ticket tickets[MAX_REQUESTS];
     int n_live;
-    uint64_t n_requests, n_invalid, n_beam, n_poisoned, n_preemptions, n_hits;
+    uint64_t n_requests, n_invalid, n_beam, n_pooled, n_poisoned, n_preemptions, n_hits;
     int64_t n_steps;
 };
 
@@ -408,6 +424,7 @@ static void start(struct sim *s)
                       .rope_original_length = (int64_t)pick(seed, 8, 60)},
         .vocab_size = V,
         .max_model_len = length,
+        .hidden_size = D,
         .eos_ids = sim_eos,
         .n_eos_ids = 1,
         .text = sim_text,
@@ -432,6 +449,7 @@ static void submit_one(struct sim *s)
                                      .params = t->spec.params,
                                      .priority = t->spec.priority,
                                      .cache_salt = t->spec.salt,
+                                     .pooling = t->spec.pooling,
                                      .user = t};
     switch (pick(seed, 90, 30)) { /* hostile ones */
     case 0:
@@ -511,10 +529,39 @@ static void check_prompt_logprobs(struct sim *s, const struct ticket *t)
     }
 }
 
+/* The same numbers to the last bit, in however many chunks they came and how often they were computed. */
+static void check_vector(struct sim *s, const struct ticket *t)
+{
+    const struct spec *spec = &t->spec;
+    int32_t n = (int32_t)spec->n_prompt;
+    int32_t from = spec->pooling == ENGINE_POOLING_LAST ? n - 1 : 0;
+    int32_t to = spec->pooling == ENGINE_POOLING_FIRST ? 1 : n;
+    double sum[D] = {0};
+    uint64_t hash = 0;
+    s->n_pooled++;
+    if (t->got[0].finish == FINISH_CANCELLED) {
+        CHECK(t->was_cancelled);
+        return;
+    }
+    CHECK_INT(t->got[0].finish, FINISH_STOP);
+    CHECK_INT(t->got[0].n_tokens, 0);
+    for (int32_t i = 0; i < to; i++) {
+        float row[D];
+        hash = chain(hash, spec->prompt[i], i, n, s->fake.rope);
+        hidden_of(hash, row);
+        for (int k = 0; k < D && i >= from; k++) sum[k] += (double)row[k];
+    }
+    for (int k = 0; k < D; k++) CHECK(t->vector[k] == (float)(sum[k] / (to - from)));
+}
+
 static void check_ticket(struct sim *s, struct ticket *t, struct logits_scratch *scratch)
 {
     const struct sampling_params *p = &t->spec.params;
     for (int32_t i = 0; i < p->n; i++) CHECK_INT(t->got[i].n_endings, 1);
+    if (t->spec.pooling) {
+        check_vector(s, t);
+        return;
+    }
     if (p->num_beams > 1) {
         s->n_beam++;
         if (t->got[0].finish != FINISH_CANCELLED) check_beams_alone(s, t);
@@ -607,7 +654,7 @@ TEST(random_requests_get_what_they_would_get_alone)
     static struct sim s;
     uint64_t n_steps = number_from("TWLLM_SIM_STEPS", 40000);
     uint64_t only = number_from("TWLLM_SIM_SEED", 0);
-    uint64_t totals[5] = {0}, done = 0;
+    uint64_t totals[6] = {0}, done = 0;
     for (uint64_t seed = only ? only : 1; done < n_steps; seed++) {
         struct fake kept = s.fake;
         s = (struct sim){.seed = seed, .fake = {.slots = kept.slots}};
@@ -619,12 +666,15 @@ TEST(random_requests_get_what_they_would_get_alone)
         totals[2] += s.n_beam;
         totals[3] += s.n_preemptions;
         totals[4] += s.n_hits;
+        totals[5] += s.n_pooled;
         if (only) break;
     }
     printf("%" PRIu64 " steps, %" PRIu64 " requests (%" PRIu64 " refused, %" PRIu64
-           " beam searches), %" PRIu64 " preemptions, %" PRIu64 " tokens from the prefix cache\n",
-           done, totals[0], totals[1], totals[2], totals[3], totals[4]);
-    CHECK(only || (totals[1] > 10 && totals[2] > 10 && totals[3] > 100 && totals[4] > 1000));
+           " beam searches, %" PRIu64 " vectors), %" PRIu64 " preemptions, %" PRIu64
+           " tokens from the prefix cache\n",
+           done, totals[0], totals[1], totals[2], totals[5], totals[3], totals[4]);
+    CHECK(only || (totals[1] > 10 && totals[2] > 10 && totals[3] > 100 && totals[4] > 1000 &&
+                   totals[5] > 500));
     free(s.fake.slots);
     free(memory);
 }
