@@ -429,9 +429,9 @@ status engine_service_create(struct engine_service **out, struct engine *engine,
     pthread_cond_init(&s->wake_delivery, NULL);
     pthread_cond_init(&s->delivered, NULL);
     engine_get_stats(engine, &s->stats.engine);
-    s->has_delivery_thread = quiet_thread_start(&s->delivery_thread, run_delivery, s);
+    s->has_delivery_thread = quiet_thread_start(&s->delivery_thread, "twllm-answers", run_delivery, s);
     if (s->has_delivery_thread)
-        s->has_engine_thread = quiet_thread_start(&s->engine_thread, run_engine, s);
+        s->has_engine_thread = quiet_thread_start(&s->engine_thread, "twllm-engine", run_engine, s);
     if (s->has_engine_thread) return STATUS_OK;
     engine_service_destroy(s);
     *out = NULL;
