@@ -199,10 +199,21 @@ static status make_routes(struct serve *s, struct error *err)
     return STATUS_OK;
 }
 
+/* A step has something for every stream: they go out together. */
+static void hold_wakeups(void *user, bool begins)
+{
+    (void)user;
+    if (begins)
+        http_hold_wakeups();
+    else
+        http_release_wakeups();
+}
+
 static status create(struct serve *s, struct error *err)
 {
     struct engine_service_options service = {.max_unfinished = s->options.max_unfinished,
                                              .on_step = s->options.on_step,
+                                             .on_delivery = hold_wakeups,
                                              .user = s->options.user};
     s->tokenizer = model_tokenizer(s->options.model);
     s->engine = engine_inner(s->options.engine);
