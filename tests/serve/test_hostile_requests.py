@@ -3,14 +3,16 @@ or answered within its limits, and a well-behaved stream goes on beside them."""
 import http.client
 import json
 import pathlib
+import pickle
 import re
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from serving import Server
+from serving import BUILD, Server
 
 CHAT = "/v1/chat/completions"
 QUESTION = [{"role": "user", "content": "你好"}]
@@ -302,6 +304,22 @@ def test_templates_in_messages_are_text(server):
             assert server.call(CHAT, {"messages": QUESTION, **field})[0] == 400
         status, answer = server.call("/tokenize", {"messages": QUESTION, "chat_template_kwargs": {"chat_template": text}})
         assert status == 400 or answer["tokens"] == server.call("/tokenize", {"messages": QUESTION})[1]["tokens"]
+
+
+def test_a_pickle_is_no_model(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return pathlib.Path.touch, (tmp_path / "ran",)
+
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama", "trust_remote_code": True,
+                                                      "auto_map": {"AutoModel": "code.Model"}}))
+    (tmp_path / "code.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    for name in ("pytorch_model.bin", "model.pt", "consolidated.00.pth"):
+        (tmp_path / name).write_bytes(pickle.dumps(Trap()))
+    done = subprocess.run([BUILD / "twllm", "serve", tmp_path, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60,
+                          check=False)
+    assert done.returncode not in (0, 1) and not (tmp_path / "ran").exists(), done.stdout
+    assert "safetensors" in done.stdout or "config.json" in done.stdout, done.stdout
 
 
 # ---- bytes -----------------------------------------------------------------------------------------------------------
