@@ -157,7 +157,7 @@ static status measure(struct load *load, struct engine *engine, int64_t concurre
         n_tokens += (size_t)load->requests[i].max_tokens;
         result->n_prompt_tokens += (int64_t)load->requests[i].n_prompt;
     }
-    load->gaps_s = calloc(n_tokens, sizeof *load->gaps_s);
+    load->gaps_s = calloc(n_tokens + 1, sizeof *load->gaps_s);
     if (!load->gaps_s) return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
     load->err = err;
     double used = processor_seconds();

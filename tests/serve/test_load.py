@@ -44,9 +44,9 @@ def test_soak_at_a_small_scale():
         prompts = [[100 + i] + list(range(200 + i, 295 + i)) for i in range(40)]
         assert server.call("/v1/completions", {"prompt": prompts, "max_tokens": 1, "cache_salt": "warm"})[0] == 200
         others = {"cancels": 10, "slow": 5, "abandons": 5, "half_open": 5, "malformed": 5}
-        run_load(server, streams=100, seconds=3, tokens=16, **others)
+        run_load(server, streams=100, seconds=2, tokens=16, **others)
         before = at_rest(server)
-        result = run_load(server, streams=100, seconds=8, tokens=16, seed=2, **others)
+        result = run_load(server, streams=100, seconds=6, tokens=16, seed=2, **others)
         after = at_rest(server)
         print(result)
         assert result["failed"] == 0 and result["chats"] >= 100
