@@ -351,7 +351,8 @@ static void take_choice(struct load *load, struct client *c, const struct json *
                 rng_mix(c->hash ^ hash_bytes(ids->items[i].text.data, ids->items[i].text.size));
         take_tokens(load, c, ids->n_items);
     } else if (!setting(IDS) && json_is(content, JSON_STRING) && content->text.size > 0) {
-        c->hash = hash_bytes(content->text.data, content->text.size) ^ rng_mix(c->hash);
+        for (size_t i = 0; i < content->text.size; i++) /* however it was cut into events */
+            c->hash = rng_mix(c->hash ^ (unsigned char)content->text.data[i]);
         take_tokens(load, c, 0);
     }
     if (json_is(reason, JSON_STRING)) {
