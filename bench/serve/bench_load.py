@@ -7,6 +7,7 @@
 Options of the server behind "--". `compare` accounts the server's processor time by thread: the engine's own threads
 compute, the others are what serving costs.
 """
+import atexit
 import json
 import pathlib
 import re
@@ -26,6 +27,7 @@ class Server:
     def __init__(self, build, options):
         self.log = tempfile.TemporaryFile("w+")
         self.process = subprocess.Popen([build / "twllm", "serve", "--port", "0", "--disable-access-log", *options], stdout=self.log, stderr=self.log)
+        atexit.register(self.process.kill)
         for _ in range(600):
             self.log.seek(0)
             match = re.search(r"http://127.0.0.1:(\d+)", self.log.read())
