@@ -34,17 +34,8 @@ static status read_request(const struct json *line, struct request *request, str
     TRY(json_member_i64(line, "max_tokens", 0, 1, 1 << 20, "request", &most, err));
     if (!json_is(prompt, JSON_ARRAY) || prompt->n_items == 0 || most == 0)
         return error_set(err, STATUS_FORMAT, "%s", message(MESSAGE_BENCH_REQUEST_SHAPE));
-    request->prompt = calloc(prompt->n_items, sizeof *request->prompt);
-    if (!request->prompt) return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
-    for (uint32_t i = 0; i < prompt->n_items; i++) {
-        int64_t id;
-        if (!json_i64(&prompt->items[i], &id) || id < 0 || id > INT32_MAX)
-            return error_set(err, STATUS_INVALID, message(MESSAGE_TOKENS_NOT_AN_ID),
-                             STR_ARGS(prompt->items[i].text));
-        request->prompt[request->n_prompt++] = (token_id)id;
-    }
     request->max_tokens = (int32_t)most;
-    return STATUS_OK;
+    return input_token_ids(prompt, &request->prompt, &request->n_prompt, err);
 }
 
 static status add_request(struct load *load, struct str line, struct error *err)
@@ -71,11 +62,8 @@ static status read_file(struct load *load, const char *path, struct error *err)
     struct strbuf text = {0};
     status result = input_read(path, &text, err);
     size_t number = 0;
-    for (size_t at = 0; at < text.size && result == STATUS_OK;) {
-        struct str rest = str_slice(strbuf_view(&text), at, text.size);
-        int64_t end = str_find(rest, STR("\n"));
-        struct str line = end < 0 ? rest : str_slice(rest, 0, (size_t)end);
-        at += line.size + 1;
+    struct str rest = strbuf_view(&text), line;
+    while (result == STATUS_OK && input_next_line(&rest, &line)) {
         number++;
         if (line.size == 0) continue;
         result = add_request(load, line, err);
