@@ -14,7 +14,7 @@ one() { # one FOLDER SECONDS NAME, for xargs
     local folder=$1 seconds=$2 name=$3 replay=PASS search=PASS
     local target=$folder/fuzz_$name work=$folder/fuzz/$name corpus=tests/fuzz/corpus/$name
     case $name in
-    safetensors | json | tokenizer_json | chat_template | pretokenizer) ;;
+    safetensors | json | tokenizer_json | chat_template | pretokenizer | request) ;;
     *) seconds=$(((seconds + 2) / 3)) ;;
     esac
     local options=(-timeout=20 -rss_limit_mb=3072 -max_len=65536 "-artifact_prefix=$work/" -print_final_stats=1)

@@ -9,7 +9,7 @@
 #     tidy     clang-tidy has nothing to say
 #     asan     the unit tests again, clang, under AddressSanitizer and UndefinedBehaviorSanitizer
 #     fuzz     each fuzz target: its corpus, then FUZZ_SECONDS (default 10) of new inputs
-#     tsan     the tests that start threads, under ThreadSanitizer
+#     tsan     the tests that start threads, and the server under a small load, under ThreadSanitizer
 #     arm64    the operations with NEON, cross-compiled, under qemu
 #     web      the chat page in a headless Chromium, and its build
 #     demo     make demo, twice: the second shows its first token in under a second
@@ -88,7 +88,11 @@ run_python() { run_pytest python -n "$jobs" --dist worksteal --ignore=tests/serv
 run_serve() { run_pytest serve tests/serve; }
 run_asan() { build_preset fuzz build-fuzz && ctest_in build-fuzz asan -E '^(house_check|headers_alone)$'; }
 run_fuzz() { build_preset fuzz build-fuzz && "${still[@]}" scripts/fuzz.sh build-fuzz "$fuzz_seconds"; }
-run_tsan() { build_preset tsan build-tsan && ctest_in build-tsan tsan -R 'base|thread|engine|scheduler|sequence|kv_|prefix|llama|forward|op_linear'; }
+run_tsan() { build_preset tsan build-tsan && ctest_in build-tsan tsan -R 'base|thread|engine|scheduler|sequence|kv_|prefix|llama|forward|op_linear|http_server|masks'; }
+run_tsan_serve() {
+    build_preset tsan build-tsan && TWLLM_BUILD=$PWD/build-tsan timeout 600 "${still[@]}" "$python" -m pytest -q --junitxml="$logs/tsan-serve.xml" \
+        tests/serve/test_load.py -k soak
+}
 run_arm64() {
     if ! command -v aarch64-linux-gnu-gcc >/dev/null; then
         echo "skipped: no cross compiler for 64-bit ARM"
@@ -103,7 +107,7 @@ run_demo() { python3 scripts/check_demo.py; }
 scripts/ensure-packages.sh test
 mkdir -p "$logs"
 python=python3
-if wants python || wants serve; then
+if wants python || wants serve || wants tsan; then
     python=$(scripts/ensure-python.sh)
     export TWLLM_CHAT_TEMPLATES=${TWLLM_CHAT_TEMPLATES:-$(scripts/ensure-templates.sh "$python")}
 fi
@@ -115,12 +119,15 @@ if wants unit; then part unit junit run_unit; fi
 if wants demo; then part demo line run_demo; fi
 if wants format; then part format one scripts/check-format.sh; fi
 if wants python; then part python junit run_python; fi
-if wants serve && [ -d tests/serve ]; then part serve junit run_serve; fi
+if wants serve; then part serve junit run_serve; fi
 if wants asan; then part asan junit run_asan; fi
 if wants fuzz; then part fuzz line run_fuzz; fi
 if wants tidy; then part tidy one scripts/check-tidy.sh build-fuzz; fi
 if wants web; then part web line run_web; fi
-if wants tsan; then part tsan junit run_tsan; fi
+if wants tsan; then
+    part tsan junit run_tsan
+    part tsan-serve junit run_tsan_serve
+fi
 if wants arm64; then part arm64 junit run_arm64; fi
 
 if [ ${#failures[@]} -gt 0 ]; then echo "failed parts: ${failures[*]}"; fi

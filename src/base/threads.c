@@ -233,6 +233,7 @@ status thread_pool_create(struct thread_pool **out, int n_threads, struct error 
             return error_set(err, STATUS_NO_MEMORY, "threads: cannot start worker %d of %d: %s", i,
                              n_threads, strerror(failed));
         }
+        pthread_setname_np(workers[i].thread, "twllm-compute");
         pool->n_started++;
     }
     *out = pool;

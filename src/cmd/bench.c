@@ -7,6 +7,7 @@
 
 #include "api/api.h"
 #include "base/file.h"
+#include "cmd/bench_requests.h"
 #include "cmd/bench_run.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
@@ -18,12 +19,14 @@
 static const char examples[] = "twllm bench\n"
                                "twllm bench --random 1b --prompt-sizes 128,512 --batch-sizes 1,8\n"
                                "twllm bench --random config.json --dtype f16 --threads 4 --json\n"
-                               "twllm bench ./my-model --isa ref --repeat 1\n";
+                               "twllm bench ./my-model --isa ref --repeat 1\n"
+                               "twllm bench --requests load.jsonl --concurrency 64\n";
 
 struct bench_options {
     struct session_options session;
     const char *random, *dtype, *prompt_sizes, *batch_sizes, *throughput;
-    int64_t generate_size, repeat, num_prompts, context;
+    const char *requests;
+    int64_t generate_size, repeat, num_prompts, context, concurrency;
     bool json;
 };
 
@@ -233,12 +236,51 @@ static status measure(struct engine *engine, const struct subject *subject,
     return options->json ? output_write(STR("]}\n"), err) : STATUS_OK;
 }
 
+static status print_load(const struct bench_load_result *r, bool json, struct error *err)
+{
+    double per_second = (double)r->n_tokens / r->seconds;
+    if (json)
+        return output_printf(
+            err,
+            "{\"requests\":%lld,\"concurrency\":%lld,\"prompt_tokens\":%lld,\"tokens\":%lld,"
+            "\"seconds\":%.6f,\"tokens_per_second\":%.3f,\"processor_s\":%.3f,"
+            "\"gap_ms\":{\"p50\":%.3f,\"p99\":%.3f}}\n",
+            (long long)r->n_requests, (long long)r->concurrency, (long long)r->n_prompt_tokens,
+            (long long)r->n_tokens, r->seconds, per_second, r->processor_s, r->gap_p50_s * 1e3,
+            r->gap_p99_s * 1e3);
+    return output_printf(err, message(MESSAGE_BENCH_LOAD), (long long)r->n_requests,
+                         (long long)r->concurrency, (long long)r->n_tokens, r->seconds, per_second,
+                         r->processor_s, r->gap_p50_s * 1e3, r->gap_p99_s * 1e3);
+}
+
+/* The engine that `twllm serve` would make: with the checkpoint's tokenizer, prefix caching, the same defaults. */
+static status run_requests(const struct bench_options *options,
+                           const struct environment *environment, struct error *err)
+{
+    struct session session = {0};
+    struct bench_load_result result;
+    if (options->random)
+        return error_set(err, STATUS_INVALID, message(MESSAGE_OPTIONS_EXCLUDE), "random",
+                         "requests");
+    status code = session_read_config(&session, environment, err);
+    if (code == STATUS_OK)
+        code = session_open_model(&session, &options->session, environment, false, err);
+    if (code == STATUS_OK) code = session_make_engine(&session, &options->session, err);
+    if (code == STATUS_OK)
+        code = bench_requests(engine_inner(session.engine), options->requests, options->concurrency,
+                              &result, err);
+    if (code == STATUS_OK) code = print_load(&result, options->json, err);
+    session_close(&session);
+    return code;
+}
+
 static status run(const struct bench_options *options, const struct environment *environment,
                   struct error *err)
 {
     struct sizes prompts, batches, pairs = {0};
     struct subject subject = {0};
     struct engine *engine = NULL;
+    if (options->requests) return run_requests(options, environment, err);
     TRY(parse_sizes("prompt-sizes", options->prompt_sizes, &prompts, err));
     TRY(parse_sizes("batch-sizes", options->batch_sizes, &batches, err));
     if (options->throughput) { /* instead of the other two */
@@ -271,7 +313,8 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
                                     .generate_size = 64,
                                     .context = 16,
                                     .num_prompts = 1000,
-                                    .repeat = 3};
+                                    .repeat = 3,
+                                    .concurrency = 64};
     struct argument engine[SESSION_ENGINE_ARGUMENTS];
     const struct argument arguments[] = {
         session_model_argument(&options.session),
@@ -336,6 +379,19 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
          .high = BENCH_REPEATS,
          .fallback = "3",
          .help = MESSAGE_OPTION_REPEAT},
+        {.name = "requests",
+         .type = ARGUMENT_TEXT,
+         .value = &options.requests,
+         .placeholder = "FILE",
+         .help = MESSAGE_OPTION_BENCH_REQUESTS},
+        {.name = "concurrency",
+         .type = ARGUMENT_INTEGER,
+         .value = &options.concurrency,
+         .placeholder = "N",
+         .low = 1,
+         .high = 1 << 20,
+         .fallback = "64",
+         .help = MESSAGE_OPTION_CONCURRENCY},
         {.name = "json",
          .type = ARGUMENT_FLAG,
          .value = &options.json,

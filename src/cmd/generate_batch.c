@@ -76,20 +76,6 @@ static status encode_messages(struct batch *batch, const struct json *request, s
     return result;
 }
 
-static status take_ids(const struct json *array, struct job *job, struct error *err)
-{
-    job->ids = calloc((size_t)array->n_items + 1, sizeof *job->ids);
-    if (!job->ids) return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
-    for (uint32_t i = 0; i < array->n_items; i++) {
-        int64_t id;
-        if (!json_i64(&array->items[i], &id) || id < 0 || id > INT32_MAX)
-            return error_set(err, STATUS_INVALID, message(MESSAGE_TOKENS_NOT_AN_ID),
-                             STR_ARGS(array->items[i].text));
-        job->ids[job->n_ids++] = (int32_t)id;
-    }
-    return STATUS_OK;
-}
-
 static status read_request(struct batch *batch, const struct json *request, struct job *job,
                            struct error *err)
 {
@@ -105,7 +91,7 @@ static status read_request(struct batch *batch, const struct json *request, stru
     if (generation_init(&job->generation, (size_t)job->params->values.n) != STATUS_OK)
         return error_set(err, STATUS_NO_MEMORY, "%s", message(MESSAGE_NO_MEMORY));
     if (chat) return encode_messages(batch, request, job, err);
-    if (json_is(prompt, JSON_ARRAY)) return take_ids(prompt, job, err);
+    if (json_is(prompt, JSON_ARRAY)) return input_token_ids(prompt, &job->ids, &job->n_ids, err);
     return generate_encode(batch->session, batch->options, prompt->text, &job->ids, &job->n_ids,
                            err);
 }
@@ -156,11 +142,8 @@ static status read_requests(struct batch *batch, struct error *err)
     struct strbuf text = {0};
     status result = input_read(batch->options->input, &text, err);
     size_t number = 0;
-    for (size_t at = 0; at < text.size && result == STATUS_OK;) {
-        struct str rest = str_slice(strbuf_view(&text), at, text.size);
-        int64_t end = str_find(rest, STR("\n"));
-        struct str line = end < 0 ? rest : str_slice(rest, 0, (size_t)end);
-        at += line.size + 1;
+    struct str rest = strbuf_view(&text), line;
+    while (result == STATUS_OK && input_next_line(&rest, &line)) {
         number++;
         if (strspn(line.data, " \t\r") >= line.size) continue; /* the text is terminated */
         result = add_job(batch, line, number, err);

@@ -218,7 +218,13 @@
       "--throughput 要成對的長度（提示、回答），不能是「%s」")                                     \
     X(BENCH_DECODE, "decode", "產生")                                                              \
     X(BENCH_TABLE, "work          tokens  sequences      best     median  tokens/s\n",             \
-      "工作          tokens  sequences      best     median  tokens/s\n")
+      "工作          tokens  sequences      best     median  tokens/s\n")                           \
+    X(BENCH_REQUEST, "request %zu: ", "第 %zu 個請求：")                                           \
+    X(BENCH_REQUEST_SHAPE, "expected lines of the form {\"prompt\": [ids], \"max_tokens\": N}",    \
+      "每行應為 {\"prompt\": [編號], \"max_tokens\": N}")                                          \
+    X(BENCH_LOAD,                                                                                  \
+      "%lld requests, %lld at a time: %lld tokens in %.2f s, %.1f tokens/s; %.2f s of processor time; between tokens %.1f ms (median), %.1f ms (99 %% below)\n", \
+      "%lld 個請求，同時 %lld 個：%lld 個 token，%.2f 秒，每秒 %.1f 個；處理器時間 %.2f 秒；token 間隔 %.1f 毫秒（中位數）、%.1f 毫秒（99 %% 以內）\n")
 /* clang-format on */
 
 #endif

@@ -106,6 +106,10 @@
       "改測：許多請求同時進行時每秒產生的詞元數，依序給提示長度與回答長度，例如 128,128,2048,128") \
     X(OPTION_NUM_PROMPTS, "how many requests --throughput submits", "--throughput 送出的請求數")   \
     X(OPTION_GENERATE_SIZE, "tokens to generate per sequence", "每個序列產生的詞元數")          \
+    X(OPTION_BENCH_REQUESTS,                                                                       \
+      "measure this load instead: a line each, {\"prompt\": [ids], \"max_tokens\": N}",            \
+      "改為測量此負載：每行一個 {\"prompt\": [編號], \"max_tokens\": N}")                          \
+    X(OPTION_CONCURRENCY, "how many requests of the file at a time", "同時進行檔案裡的幾個請求")   \
     X(OPTION_REPEAT, "how often to repeat each measurement", "每項測量重複的次數")                 \
     X(OPTION_TEMPERATURE, "0 takes the likeliest token; higher is more varied", "0 為取最可能的詞元；越高變化越多") \
     X(OPTION_TOP_P, "keep the likeliest tokens up to this probability", "保留累積機率到此值的最可能詞元") \

@@ -269,9 +269,11 @@ static void log_access(void *user, const struct http_access *access)
     for (size_t i = 0; i < sizeof polled / sizeof *polled; i++)
         if (access->route && !strcmp(access->route, polled[i])) level = LOG_DEBUG;
     if (!serve_log_wants(c->log, level)) return;
-    struct str target = str_slice(access->target, 0, 300);
-    serve_log_write(c->log, level, "%s \"%.*s %.*s\" %d%s %llu bytes %.3f s %.*s", access->peer,
-                    STR_ARGS(access->method), STR_ARGS(target), access->code,
+    /* Without the query, where some clients put their keys. */
+    int64_t query = str_find(access->target, STR("?"));
+    struct str path = str_slice(access->target, 0, query < 0 || query > 300 ? 300 : (size_t)query);
+    serve_log_write(c->log, level, "%s \"%.*s %.*s%s\" %d%s %llu bytes %.3f s %.*s", access->peer,
+                    STR_ARGS(access->method), STR_ARGS(path), query < 0 ? "" : "?...", access->code,
                     access->complete ? "" : " (broken off)", (unsigned long long)access->sent_bytes,
                     (double)access->duration_us / 1e6, STR_ARGS(access->id));
 }

@@ -109,6 +109,7 @@ status serve_log_open(struct serve_log **out, int descriptor, enum log_level lev
         free(log);
         return error_set(err, STATUS_NO_MEMORY, "log: cannot start a thread");
     }
+    pthread_setname_np(log->thread, "twllm-log");
     *out = log;
     return STATUS_OK;
 }

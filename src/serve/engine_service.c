@@ -409,7 +409,9 @@ static void *run_delivery(void *argument)
         s->events_chunks = NULL;
         pthread_mutex_unlock(&s->lock);
         if (!first) return NULL;
+        if (s->options.on_delivery) s->options.on_delivery(s->options.user, true);
         deliver(first);
+        if (s->options.on_delivery) s->options.on_delivery(s->options.user, false);
         give_back(s, chunks, bytes);
     }
 }
@@ -430,9 +432,10 @@ status engine_service_create(struct engine_service **out, struct engine *engine,
     pthread_cond_init(&s->wake_delivery, NULL);
     pthread_cond_init(&s->delivered, NULL);
     engine_get_stats(engine, &s->stats.engine);
-    s->has_delivery_thread = quiet_thread_start(&s->delivery_thread, run_delivery, s);
+    s->has_delivery_thread =
+        quiet_thread_start(&s->delivery_thread, "twllm-answers", run_delivery, s);
     if (s->has_delivery_thread)
-        s->has_engine_thread = quiet_thread_start(&s->engine_thread, run_engine, s);
+        s->has_engine_thread = quiet_thread_start(&s->engine_thread, "twllm-engine", run_engine, s);
     if (s->has_engine_thread) return STATUS_OK;
     engine_service_destroy(s);
     *out = NULL;

@@ -65,6 +65,8 @@ struct engine_service_options { /* 0: the default in brackets */
     int64_t max_unfinished;
     /* Called by the engine's thread after each step that did something; for measuring. May be NULL. */
     void (*on_step)(void *user, int64_t duration_us, const struct engine_stats *);
+    /* Called by the delivery thread before and after what it delivers in one go. May be NULL. */
+    void (*on_delivery)(void *user, bool begins);
     void *user;
 };
 

@@ -430,4 +430,5 @@ void generation_deinit(struct generation *g)
     for (int32_t i = 0; g->prompt_logprobs && i < g->n_prompts; i++) free(g->prompt_logprobs[i]);
     masks_destroy(g->masks);
     strbuf_deinit(&g->scratch);
+    strbuf_deinit(&g->head);
 }

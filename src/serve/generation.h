@@ -62,6 +62,7 @@ struct generation {
     struct masks *masks;                    /* NULL: nothing is banned */
     struct mask_sequences **mask_sequences; /* of each prompt */
     struct strbuf scratch;                  /* an event being written */
+    struct strbuf head;                     /* the writer's: how its events begin */
     int64_t submitted_us, first_token_us, finished_us, begun_us;
     const void *state; /* the writer's, given to generation_start */
 };

@@ -174,7 +174,8 @@ static status put(struct http_connection *connection, struct str bytes)
 }
 
 /* Our side is done: says so, and reads on for a while, because closing with unread input would reset the
- * connection and could take the response from the client before it has read it. */
+ * connection and could take the response from the client before it has read it. That the client has said its end
+ * does not mean that we have read up to it. */
 static void linger(struct http_connection *connection)
 {
     connection->phase = PHASE_LINGERING;
@@ -185,10 +186,6 @@ static void linger(struct http_connection *connection)
                         MSG_NOSIGNAL);
     }
     shutdown(connection->descriptor, SHUT_WR);
-    if (connection->peer_closed) {
-        http_connection_close(connection);
-        return;
-    }
     strbuf_deinit(&connection->out);
     strbuf_deinit(&connection->input);
     connection->sent = 0;
@@ -505,7 +502,9 @@ static void receive(struct http_connection *connection)
 void http_connection_event(struct http_connection *connection, uint32_t events)
 {
     if (connection->is_dead) return;
-    if (events & (EPOLLERR | EPOLLHUP)) {
+    /* Both sides have said their end: there may be input to read before it all the same. */
+    bool lingers = connection->phase == PHASE_LINGERING && (events & EPOLLIN);
+    if ((events & EPOLLERR) || ((events & EPOLLHUP) && !lingers)) {
         http_connection_close(connection);
         return;
     }

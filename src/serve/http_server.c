@@ -176,6 +176,30 @@ static void wake(struct http_server *server)
         ;
 }
 
+/* A wake-up costs a system call here, two there and perhaps a change of threads: more than what a token costs. */
+static _Thread_local struct {
+    bool holds;
+    struct http_server *server; /* whose I/O thread is to be woken */
+} held;
+
+void http_hold_wakeups(void) { held.holds = true; }
+
+void http_release_wakeups(void)
+{
+    held.holds = false;
+    if (held.server) wake(held.server);
+    held.server = NULL;
+}
+
+/* Until the holder lets go the list is not empty, so that nobody else wakes the thread either. */
+static void wake_soon(struct http_server *server)
+{
+    if (!held.holds || (held.server && held.server != server))
+        wake(server);
+    else
+        held.server = server;
+}
+
 void http_server_queue(struct http_server *server, struct http_exchange *exchange)
 {
     pthread_mutex_lock(&server->mutex);
@@ -185,7 +209,7 @@ void http_server_queue(struct http_server *server, struct http_exchange *exchang
     server->ready_last = exchange;
     bool from_outside = !server->running || !pthread_equal(server->thread, pthread_self());
     pthread_mutex_unlock(&server->mutex);
-    if (was_empty && from_outside) wake(server);
+    if (was_empty && from_outside) wake_soon(server);
 }
 
 /* Those queued now; what they cause to be queued comes in the next turn, so that nobody is kept waiting. */

@@ -122,6 +122,11 @@ status http_stream_end(struct http_exchange *);
 /* Breaks the connection off without ending the response properly: the client sees that it is incomplete. */
 void http_abort(struct http_exchange *);
 
+/* Between the two, what this thread queues for several clients may wait for the second: the I/O thread is woken once
+ * for all of them, not once for each. Calls of one thread do not nest. */
+void http_hold_wakeups(void);
+void http_release_wakeups(void);
+
 /* Response bytes accepted but not yet taken by the client's socket. */
 size_t http_pending_bytes(const struct http_exchange *);
 /* Has the client left, or was the exchange aborted? */

@@ -87,6 +87,11 @@ extern const struct endpoint openai_endpoints[], openai_chat_endpoints[], tokeni
 /* All of them, in a list that ends with NULL. */
 extern const struct endpoint *const all_endpoints[];
 
+/* Reads the body, and answers or submits what will; else job->refusal says why not. */
+status job_run(struct job *);
+/* As an exchange's context: frees the job and all it holds. */
+void job_destroy(void *job);
+
 /* prefix + 24 letters and digits nobody can guess, as far as `size` allows. */
 void make_random_id(char *out, size_t size, const char *prefix);
 void job_make_id(struct job *, const char *prefix);

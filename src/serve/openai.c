@@ -185,15 +185,30 @@ const struct field openai_structure_fields[] = {
 
 /* ---- pieces ------------------------------------------------------------------------------------------- */
 
-void openai_write_head(struct out *o, const struct job *job, const char *object)
+static void write_head_members(struct out *o, const struct job *job, const char *object)
 {
-    out_open(o, '{');
     out_key_text(o, "id", job->id);
     out_key_text(o, "object", object);
     out_key_i64(o, "created", job->created_s);
     out_key_str(o, "model", job->asked.model);
     out_key_text(o, "system_fingerprint", job->serve->fingerprint);
     if (job->asked.service_tier.size) out_key_text(o, "service_tier", "default");
+}
+
+void openai_write_head(struct out *o, const struct job *job, const char *object)
+{
+    struct generation *g = job->generation;
+    out_open(o, '{');
+    if (!g || !g->streams) {
+        write_head_members(o, job, object);
+        return;
+    }
+    if (g->head.size == 0) { /* every event of a stream begins alike */
+        struct out head = out_begin(&g->head);
+        write_head_members(&head, job, object);
+        if (head.result != STATUS_OK) o->result = head.result;
+    }
+    out_raw(o, strbuf_view(&g->head));
 }
 
 void openai_write_usage_of(struct out *o, int64_t prompt, int64_t completion, int64_t cached,

@@ -19,7 +19,7 @@ const struct endpoint *const all_endpoints[] = {openai_chat_endpoints, openai_en
 
 /* ---- a job's way ------------------------------------------------------------------------------------------ */
 
-static void destroy_job(void *context)
+void job_destroy(void *context)
 {
     struct job *job = context;
     generation_deinit(job->generation);
@@ -57,16 +57,18 @@ static status prepare(struct job *job)
     return STATUS_OK;
 }
 
+status job_run(struct job *job)
+{
+    TRY(prepare(job));
+    if (job->endpoint->fields) TRY(decode_body(job));
+    return job->endpoint->work(job);
+}
+
 static void run_job(struct work_item *item)
 {
     struct job *job = (struct job *)item;
     struct http_exchange *exchange = job->exchange;
-    if (!http_is_gone(exchange)) {
-        status result = prepare(job);
-        if (result == STATUS_OK && job->endpoint->fields) result = decode_body(job);
-        if (result == STATUS_OK) result = job->endpoint->work(job);
-        if (result != STATUS_OK) job_respond_refusal(job);
-    }
+    if (!http_is_gone(exchange) && job_run(job) != STATUS_OK) job_respond_refusal(job);
     http_exchange_release(exchange);
 }
 
@@ -118,7 +120,7 @@ static void handle(struct http_exchange *exchange, const struct http_request *re
     job->http = request;
     job->arena.limit = JOB_BYTES;
     atomic_fetch_add(&serve->n_active, 1);
-    http_exchange_set_context(exchange, job, destroy_job);
+    http_exchange_set_context(exchange, job, job_destroy);
     http_exchange_acquire(exchange);
     if (work_queue_push(serve->queue, &job->item) == STATUS_OK) return;
     refuse_queue(serve, exchange);
@@ -202,10 +204,21 @@ static status make_routes(struct serve *s, struct error *err)
     return STATUS_OK;
 }
 
+/* A step has something for every stream: they go out together. */
+static void hold_wakeups(void *user, bool begins)
+{
+    (void)user;
+    if (begins)
+        http_hold_wakeups();
+    else
+        http_release_wakeups();
+}
+
 static status create(struct serve *s, struct error *err)
 {
     struct engine_service_options service = {.max_unfinished = s->options.max_unfinished,
                                              .on_step = s->options.on_step,
+                                             .on_delivery = hold_wakeups,
                                              .user = s->options.user};
     s->tokenizer = model_tokenizer(s->options.model);
     s->engine = engine_inner(s->options.engine);

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "serve/work_queue.h"
 
 #include <signal.h>
@@ -14,13 +15,14 @@ struct work_queue {
     pthread_t threads[MAX_THREADS];
 };
 
-bool quiet_thread_start(pthread_t *thread, void *(*run)(void *), void *argument)
+bool quiet_thread_start(pthread_t *thread, const char *name, void *(*run)(void *), void *argument)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int failed = pthread_create(thread, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) pthread_setname_np(*thread, name);
     return !failed;
 }
 
@@ -52,7 +54,7 @@ status work_queue_create(struct work_queue **out, int n_threads, int capacity, s
     pthread_cond_init(&queue->wake, NULL);
     if (n_threads > MAX_THREADS) n_threads = MAX_THREADS;
     while (queue->n_threads < n_threads &&
-           quiet_thread_start(&queue->threads[queue->n_threads], run_work, queue))
+           quiet_thread_start(&queue->threads[queue->n_threads], "twllm-requests", run_work, queue))
         queue->n_threads++;
     if (queue->n_threads > 0) return STATUS_OK;
     work_queue_destroy(queue);

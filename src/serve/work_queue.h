@@ -26,7 +26,8 @@ void work_queue_destroy(struct work_queue *);
 status work_queue_push(struct work_queue *, struct work_item *);
 int work_queue_waiting(struct work_queue *);
 
-/* A thread that gets no signals: they belong to whoever runs the program. */
-bool quiet_thread_start(pthread_t *, void *(*run)(void *), void *argument);
+/* A thread that gets no signals: they belong to whoever runs the program. `name` (at most 15 characters) is what tools
+ * show beside its processor time. */
+bool quiet_thread_start(pthread_t *, const char *name, void *(*run)(void *), void *argument);
 
 #endif

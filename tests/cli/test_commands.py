@@ -188,6 +188,19 @@ def test_bench_measures_what_was_asked(twllm, tmp_path):
     assert "decode" in ok(twllm("bench", *sizes))
 
 
+def test_bench_of_a_load(twllm, tmp_path):
+    path = tmp_path / "load.jsonl"
+    path.write_text("".join(json.dumps({"prompt": [100 + i, 200, 300], "max_tokens": 3 + i % 5}) + "\n" for i in range(12)))
+    report = json.loads(ok(twllm("bench", "--requests", path, "--concurrency", 4, "--json")))
+    assert (report["requests"], report["concurrency"], report["prompt_tokens"]) == (12, 4, 36)
+    assert report["tokens"] == sum(3 + i % 5 for i in range(12))  # ends of sequences are ignored
+    assert 0 < report["gap_ms"]["p50"] <= report["gap_ms"]["p99"] and report["processor_s"] > 0
+    for line in ('{"prompt": "text", "max_tokens": 3}', '{"prompt": [], "max_tokens": 3}', '{"prompt": [1]}', '{"prompt": [-1], "max_tokens": 3}', "[", ""):
+        path.write_text('{"prompt": [1], "max_tokens": 1}\n' + line + "\n" if line else "")
+        done = twllm("bench", "--requests", path)
+        assert done.returncode != 0 and (f"{path}: line 2" in done.stderr or f"{path}:2" in done.stderr or not line), done.stderr
+
+
 # ---- generate ------------------------------------------------------------------------------------
 
 GREEDY = ["--temperature", "0", "--max-tokens", "12"]

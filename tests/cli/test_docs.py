@@ -36,6 +36,14 @@ def test_every_folder_of_src_stands_in_the_table_of_floors(root):
     assert table == {folder: int(checked[folder]) for folder in table}
 
 
+def test_tests_of_the_page_on_security_exist(root):
+    named = re.findall(r"`((?:tests|web)/[\w./]+)(?:::(\w+))?`", text_of(root, "docs/security.md"))
+    assert len(named) > 40
+    for path, test in named:
+        assert not test or re.search(rf"^(?:def {test}\(|TEST\({test}\))", text_of(root, path), re.M), (path, test)
+        assert (root / path).exists(), path
+
+
 def blocks(text):
     return re.findall(r"^```(\w*)\n(.*?)^```", text, re.M | re.S)
 

@@ -236,6 +236,59 @@ TEST(destroyed_with_work_left)
     engine_destroy(engine);
 }
 
+/* ---- how soon a cancel is felt ---- */
+
+enum { N_LEAVING = 8 };
+
+struct leaving {
+    struct engine_service *service;
+    struct caller *callers;
+    int n_steps, n_left;
+    int64_t n_running_before[N_LEAVING], n_running_after[N_LEAVING], blocks_after;
+};
+
+/* After the steps in which all have come to run, one leaves after each step. */
+static void leave_one(void *user, int64_t duration_us, const struct engine_stats *stats)
+{
+    struct leaving *l = user;
+    (void)duration_us;
+    if (l->n_left > 0) l->n_running_after[l->n_left - 1] = stats->n_running;
+    l->blocks_after = stats->kv_blocks_used;
+    if (++l->n_steps < 16 || l->n_left == N_LEAVING) return;
+    l->n_running_before[l->n_left] = stats->n_running;
+    engine_service_cancel(l->service, &l->callers[l->n_left].ticket);
+    l->n_left++;
+}
+
+TEST(a_cancelled_sequence_is_free_after_the_next_step)
+{
+    struct engine *engine = make_engine();
+    struct caller callers[N_LEAVING] = {0};
+    struct leaving l = {.callers = callers};
+    struct engine_service_options options = {.on_step = leave_one, .user = &l};
+    struct engine_service *service;
+    CHECK_INT(engine_service_create(&service, engine, &options, NULL), STATUS_OK);
+    l.service = service; /* nothing steps before the first ticket */
+    for (int i = 0; i < N_LEAVING; i++) {
+        make_request(&callers[i], (uint64_t)i);
+        callers[i].ticket.request.params.n = 1;
+        callers[i].ticket.request.params.max_tokens = 70;
+        callers[i].ticket.request.params.ignore_eos = true;
+        CHECK_INT(engine_service_submit(service, &callers[i].ticket, NULL), STATUS_OK);
+    }
+    wait_for(callers, N_LEAVING);
+    engine_service_destroy(service);
+    for (int i = 0; i < N_LEAVING; i++) {
+        CHECK_INT(l.n_running_before[i], N_LEAVING - i);
+        CHECK_INT(l.n_running_after[i], N_LEAVING - i - 1);
+        CHECK_INT(callers[i].finish[0], FINISH_CANCELLED);
+        CHECK(callers[i].n_tokens[0] > 0);
+        forget(&callers[i]);
+    }
+    CHECK_INT(l.blocks_after, 0);
+    engine_destroy(engine);
+}
+
 TEST(refusals)
 {
     struct engine *engine = make_engine();
