@@ -11,6 +11,9 @@ static const char examples[] =
     "twllm eval tmlu,twllm_eval,tw_legal --data ./datasets --output ./results\n"
     "twllm eval tmlu-miulab -m yentinglin/Llama-3-Taiwan-8B-Instruct --apply-chat-template\n"
     "twllm eval ./my-task.json --data ./rows --limit 100\n"
+    "twllm eval tmlu --url http://127.0.0.1:8000/v1 -m NAME --tokenizer MODEL -o ./results\n"
+    "twllm eval tmlu-miulab-generate --api anthropic --url https://api.anthropic.com/v1 -m NAME "
+    "--apply-chat-template --estimate\n"
     "twllm eval compare ./results-a ./results-b\n"
     "twllm eval mt-bench --judgments gpt-4_single.jsonl\n"
     "twllm eval needle --max-length 8k --output needle.jsonl\n";
@@ -78,7 +81,7 @@ static status run_tasks(int argc, char *const *argv, const struct environment *e
                         struct error *err)
 {
     struct eval_options options = {.shots = -1};
-    struct argument engine[SESSION_ENGINE_ARGUMENTS];
+    struct argument engine[SESSION_ENGINE_ARGUMENTS], remote[REMOTE_ARGUMENTS];
     const struct argument arguments[] = {
         session_model_argument(&options.session),
         {.name = "data",
@@ -121,6 +124,7 @@ static status run_tasks(int argc, char *const *argv, const struct environment *e
         .details = MESSAGE_EVAL_DETAILS,
         .examples = examples,
         .groups = {{MESSAGE_GROUP_OPTIONS, arguments, sizeof arguments / sizeof *arguments},
+                   remote_arguments_group(&options.remote, remote),
                    session_engine_group(&options.session, engine)},
         .max_positionals = EVAL_TASKS,
     };

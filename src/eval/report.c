@@ -142,6 +142,7 @@ status eval_write_results(const struct eval_run_info *info, const struct eval_re
     TRY(write_member(out, "isa", info->isa));
     TRY(write_member(out, "chat_template_sha256", info->template_sha256));
     TRY(write_member(out, "data", info->data));
+    TRY(write_member(out, "url", info->url));
     TRY(write_member(out, "version", info->version));
     TRY(write_member(out, "command", info->command));
     TRY(strbuf_appendf(out, ", \"bf16_logits\": %s, \"add_bos\": %s, \"threads\": %d, ",

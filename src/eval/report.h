@@ -9,6 +9,7 @@ struct eval_run_info {
     const char *model, *dtype, *isa, *version, *command, *date, *weights_fingerprint;
     const char *template_sha256; /* of the chat template applied; NULL: none */
     const char *data;            /* the user's folder; NULL: the cache */
+    const char *url;             /* of a remote model; NULL: it ran here */
     bool bf16_logits, add_bos;
     int32_t threads, max_model_len;
     int64_t limit; /* questions per subset, 0: all */
