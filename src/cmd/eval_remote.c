@@ -167,10 +167,8 @@ status eval_remote_ask(struct eval_remote_run *run, struct remote_question *cons
                                  &options, err));
     TRY(remote_arguments_announce(run->arguments, &options, questions, count, &run->left, err));
     if (run->left || count == 0) return STATUS_OK;
-    const struct remote_run remote = {.options = &options,
-                                      .on_done = on_done,
-                                      .is_cancelled = is_cancelled,
-                                      .argument = &asking};
+    const struct remote_run remote = {
+        .options = &options, .on_done = on_done, .is_cancelled = is_cancelled, .argument = &asking};
     status result = remote_run_all(&remote, questions, count, err);
     if (asking.n_prompt_tokens)
         fprintf(stderr, message(MESSAGE_REMOTE_USED), (long long)asking.n_prompt_tokens,

@@ -34,9 +34,10 @@
     X(EVAL_MT_DETAILS,                                                                             \
       "With --judgments: mean, maximum, minimum, median, population standard deviation and count of FastChat's " \
       "judgment file, all (as published, -1 for a judgment without a rating) and by turn and category. With "  \
-      "--questions and --generate: the model's answers. With --questions and --answers: what the judge is to read.", \
+      "--questions and --generate: the model answers first. With --judge-url: a judge rates the answers first. " \
+      "With --questions and --answers alone: what the judge is to read.", \
       "給 --judgments：統計 FastChat 評審檔的平均、最高、最低、中位數、母體標準差與筆數，含全部（與公布方式相同，沒有評分者計 -1）、各輪與各類。" \
-      "給 --questions 與 --generate：由模型作答。給 --questions 與 --answers：輸出要給評審讀的提示。") \
+      "給 --questions 與 --generate：由模型作答。給 --judge-url：先請評審評分。只給 --questions 與 --answers：輸出要給評審讀的提示。") \
     X(EVAL_MT_NEEDS, "give --judgments, or --questions with --generate or --answers",              \
       "請給 --judgments，或 --questions 加上 --generate 或 --answers")                             \
     X(EVAL_MT_HEAD, "                               mean    max    min median       std (population) count\n", \
@@ -45,6 +46,20 @@
     X(EVAL_MT_PARSED, "without unparsable", "去掉沒有評分者")                                      \
     X(EVAL_MT_TURN, "turn %d", "第 %d 輪")                                                         \
     X(EVAL_MT_DIFFERING, "%lld stored scores differ from what the judgments say\n", "有 %lld 個記錄的分數與評語不符\n") \
+    X(EVAL_MT_UNRATED, "%lld judgments have no rating and count as -1:", "%lld 則評語沒有評分，計 -1：") \
+    X(EVAL_MT_OTHER_JUDGE, "%s holds judgments by %.*s, not by %s: choose another --judgments",    \
+      "%s 裡是 %.*s 的評語，不是 %s 的：請換一個 --judgments")                                     \
+    X(EVAL_MT_OTHER_ANSWERS, "%s: question %lld, turn %d was judged with other texts: choose another --judgments", \
+      "%s：第 %lld 題第 %d 輪是以別的內容評的：請換一個 --judgments")                              \
+    X(EVAL_MT_OTHER_MODEL, "%s was begun by model %.*s, not %s: choose another --generate",        \
+      "%s 是模型 %.*s 寫的，不是 %s：請換一個 --generate")                                         \
+    X(EVAL_MT_NO_ANSWER, "%s: no answer to question %lld", "%s：沒有第 %lld 題的回答")            \
+    X(EVAL_MT_JUDGE_NEEDS, "--judge-url needs --questions, --answers (or --generate) and --judgments", \
+      "--judge-url 需要 --questions、--answers（或 --generate）與 --judgments")                    \
+    X(OPTION_MT_JUDGE_URL, "have the answers judged by the model at this address, into --judgments; the options of remote models hold for it too", \
+      "由此位址的模型評審，寫入 --judgments；遠端模型的選項也適用")                                \
+    X(OPTION_MT_JUDGE_API, "the interface the judge speaks", "評審伺服器的介面")                   \
+    X(OPTION_MT_JUDGE_MODEL, "the judge's name there, such as gpt-4", "評審模型在該處的名稱，例如 gpt-4") \
     X(OPTION_MT_JUDGMENTS, "FastChat's judgment file; - for standard input", "FastChat 的評審檔；- 為標準輸入") \
     X(OPTION_MT_RADAR, "draw the categories as an SVG radar chart", "把各類成績畫成 SVG 雷達圖")   \
     X(OPTION_MT_QUESTIONS, "question.jsonl", "question.jsonl")                                     \

@@ -41,19 +41,19 @@ struct argument_group remote_arguments_group(struct remote_arguments *a,
     out[n++] = TEXT("tokenizer", tokenizer, "MODEL", TOKENIZER);
     out[n++] = CHOICE("logprobs-by", logprobs, "echo|prompt|top", LOGPROBS);
     out[n++] = INTEGER("top-logprobs", top, "N", TOP, "20", 1, 1000);
-        out[n++] = INTEGER("concurrency", parallel, "N", PARALLEL, "8", 1, REMOTE_MAX_PARALLEL);
-        out[n++] = NUMBER("requests-per-minute", requests_per_minute, RPM);
-        out[n++] = NUMBER("tokens-per-minute", tokens_per_minute, TPM);
-        out[n++] = INTEGER("tries", tries, "N", TRIES, "6", 1, 100);
-        out[n++] = INTEGER("timeout", timeout, "SECONDS", TIMEOUT, "600", 1, 86400);
-        out[n++] = NUMBER("price-in", price_in, PRICE_IN);
-        out[n++] = NUMBER("price-out", price_out, PRICE_OUT);
-        out[n++] = NUMBER("max-cost", max_cost, MAX_COST);
-        out[n++] = TEXT("ca-file", ca_file, "FILE", CA);
-        out[n++] = (struct argument){.name = "estimate",
-                                     .type = ARGUMENT_FLAG,
-                                     .value = &a->only_estimate,
-                                     .help = MESSAGE_OPTION_REMOTE_ESTIMATE};
+    out[n++] = INTEGER("concurrency", parallel, "N", PARALLEL, "8", 1, REMOTE_MAX_PARALLEL);
+    out[n++] = NUMBER("requests-per-minute", requests_per_minute, RPM);
+    out[n++] = NUMBER("tokens-per-minute", tokens_per_minute, TPM);
+    out[n++] = INTEGER("tries", tries, "N", TRIES, "6", 1, 100);
+    out[n++] = INTEGER("timeout", timeout, "SECONDS", TIMEOUT, "600", 1, 86400);
+    out[n++] = NUMBER("price-in", price_in, PRICE_IN);
+    out[n++] = NUMBER("price-out", price_out, PRICE_OUT);
+    out[n++] = NUMBER("max-cost", max_cost, MAX_COST);
+    out[n++] = TEXT("ca-file", ca_file, "FILE", CA);
+    out[n++] = (struct argument){.name = "estimate",
+                                 .type = ARGUMENT_FLAG,
+                                 .value = &a->only_estimate,
+                                 .help = MESSAGE_OPTION_REMOTE_ESTIMATE};
     return (struct argument_group){MESSAGE_GROUP_REMOTE, out, n};
 }
 
@@ -110,9 +110,9 @@ status remote_arguments_announce(const struct remote_arguments *a,
                                  bool *leave, struct error *err)
 {
     struct remote_estimate e = remote_estimate(options, questions, count);
-    double cost = ((double)e.n_prompt_tokens * a->price_in +
-                   (double)e.n_completion_tokens * a->price_out) /
-                  1e6;
+    double cost =
+        ((double)e.n_prompt_tokens * a->price_in + (double)e.n_completion_tokens * a->price_out) /
+        1e6;
     fprintf(stderr, message(MESSAGE_REMOTE_ESTIMATE_LINE), (long long)e.n_requests,
             e.is_guess ? message(MESSAGE_REMOTE_ABOUT) : "", (long long)e.n_prompt_tokens,
             (long long)e.n_completion_tokens);

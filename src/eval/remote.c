@@ -112,10 +112,7 @@ struct worker {
 };
 
 /* A refusal that no other question would escape. */
-static bool is_fatal(int code)
-{
-    return code == 401 || code == 403 || code == 404;
-}
+static bool is_fatal(int code) { return code == 401 || code == 403 || code == 404; }
 
 static status send_once(struct worker *w, struct remote_question *q, struct error *err)
 {
@@ -186,8 +183,7 @@ static status ask(struct worker *w, struct remote_question *q, int index, struct
         bool again;
         status result = attempt_request(w, q, index, &again, err);
         if (result == STATUS_OK || !again || atomic_load(&w->shared->cancel)) return result;
-        if (attempt >= o->n_tries)
-            return error_prefix(err, result, "after %d attempts", attempt);
+        if (attempt >= o->n_tries) return error_prefix(err, result, "after %d attempts", attempt);
         int64_t wait = http_client_wait_us(&patience, attempt, &w->response);
         if (w->response.code == 429 || w->response.code == 529)
             hold_all(w->shared, wait); /* the others would be told the same */

@@ -61,8 +61,9 @@ struct remote_question {
     struct error error;
     struct strbuf text;                /* the answer */
     double logprobs[EVAL_MAX_LETTERS]; /* of the choices */
-    int64_t n_prompt_tokens, n_completion_tokens; /* as the server counts them; 0 when it does not say */
-    int n_requests;                               /* sent, those that failed included */
+    int64_t n_prompt_tokens,
+        n_completion_tokens; /* as the server counts them; 0 when it does not say */
+    int n_requests;          /* sent, those that failed included */
 };
 void remote_question_deinit(struct remote_question *);
 

@@ -62,10 +62,10 @@ static status write_chat(const struct remote_question *q, int quirks, struct str
     TRY(strbuf_append(out, q->messages));
     TRY(append_temperature(out, q, quirks));
     TRY(append_stops(out, "stop", q));
-    return strbuf_appendf(
-        out, ", \"%s\": %d",
-        quirks & REMOTE_MAX_COMPLETION_TOKENS ? "max_completion_tokens" : "max_tokens",
-        q->max_tokens);
+    return strbuf_appendf(out, ", \"%s\": %d",
+                          quirks & REMOTE_MAX_COMPLETION_TOKENS ? "max_completion_tokens"
+                                                                : "max_tokens",
+                          q->max_tokens);
 }
 
 static status write_choices(const struct remote_options *options, const struct remote_question *q,
@@ -129,10 +129,11 @@ status remote_api_write(const struct remote_options *options, const struct remot
                         int index, int quirks, struct strbuf *out, struct error *err)
 {
     if (options->api == REMOTE_ANTHROPIC && q->kind != REMOTE_CHAT)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         q->kind == REMOTE_CHOICES
-                             ? "Anthropic's API gives no log-likelihoods: take a task that generates"
-                             : "Anthropic's API takes conversations only");
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            q->kind == REMOTE_CHOICES
+                ? "Anthropic's API gives no log-likelihoods: take a task that generates"
+                : "Anthropic's API takes conversations only");
     TRY(strbuf_append_c(out, "{\"model\": "));
     TRY(json_write_string(out, str_of(options->model), false));
     if (options->api == REMOTE_ANTHROPIC) {
@@ -240,7 +241,8 @@ static status read_top(struct remote_question *q, const struct json *choice, str
         }
     }
     if (n_found) return STATUS_OK;
-    return error_set(err, STATUS_FORMAT, "no choice is among the %u likeliest tokens", top->n_items);
+    return error_set(err, STATUS_FORMAT, "no choice is among the %u likeliest tokens",
+                     top->n_items);
 }
 
 static status read_text(struct remote_question *q, const struct json *text, const char *what,

@@ -6,7 +6,7 @@
 
 /* What a server turned out to want otherwise. */
 enum remote_quirk {
-    REMOTE_NO_ZERO_TOKENS = 1,        /* max_tokens 0 is refused: 1 is asked for and the token ignored */
+    REMOTE_NO_ZERO_TOKENS = 1, /* max_tokens 0 is refused: 1 is asked for and the token ignored */
     REMOTE_MAX_COMPLETION_TOKENS = 2, /* the newer name of max_tokens */
     REMOTE_NO_TEMPERATURE = 4,        /* only the default is accepted */
 };
@@ -24,6 +24,7 @@ status remote_api_read(const struct remote_options *, struct remote_question *, 
 /* What a server says about a failure: its error message, or the beginning of what it sent. */
 void remote_api_reason(struct str body, char out[200]);
 /* A quirk that an answer 400 with this text asks for, or 0. */
-int remote_api_quirk(const struct remote_options *, const struct remote_question *, struct str body);
+int remote_api_quirk(const struct remote_options *, const struct remote_question *,
+                     struct str body);
 
 #endif
