@@ -15,6 +15,7 @@ static const char examples[] =
     "twllm eval tmlu-miulab-generate --api anthropic --url https://api.anthropic.com/v1 -m NAME "
     "--apply-chat-template --estimate\n"
     "twllm eval compare ./results-a ./results-b\n"
+    "twllm eval board ./all-results --output board.html\n"
     "twllm eval mt-bench --judgments gpt-4_single.jsonl\n"
     "twllm eval needle --max-length 8k --output needle.jsonl\n";
 
@@ -119,7 +120,7 @@ static status run_tasks(int argc, char *const *argv, const struct environment *e
     };
     const struct command command = {
         .name = "eval",
-        .usage = "TASK[,TASK...] | list | compare A B | mt-bench | needle",
+        .usage = "TASK[,TASK...] | list | compare A B | board DIR | mt-bench | needle",
         .summary = MESSAGE_EVAL_SUMMARY,
         .details = MESSAGE_EVAL_DETAILS,
         .examples = examples,
@@ -151,6 +152,7 @@ status command_eval(int argc, char *const *argv, const struct environment *envir
         status (*run)(int, char *const *, const struct environment *, struct error *);
     } words[] = {{"list", eval_list},
                  {"compare", eval_compare_runs},
+                 {"board", eval_board},
                  {"mt-bench", eval_mt_bench},
                  {"needle", eval_needle}};
     for (size_t i = 0; argc > 0 && i < sizeof words / sizeof *words; i++)

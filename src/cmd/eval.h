@@ -98,6 +98,7 @@ status eval_run_tasks(const struct eval_options *, const struct environment *, s
 /* The other things `twllm eval` does; arguments behind their word. */
 status eval_list(int argc, char *const *argv, const struct environment *, struct error *);
 status eval_compare_runs(int argc, char *const *argv, const struct environment *, struct error *);
+status eval_board(int argc, char *const *argv, const struct environment *, struct error *);
 status eval_mt_bench(int argc, char *const *argv, const struct environment *, struct error *);
 status eval_needle(int argc, char *const *argv, const struct environment *, struct error *);
 

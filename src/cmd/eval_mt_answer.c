@@ -56,8 +56,7 @@ static status write_conversation(struct answering *a, size_t i, int turn, struct
     TRY(strbuf_append_c(out, "["));
     for (int k = 0; k <= turn; k++) {
         TRY(append_turn(out, "user", a->questions.rows[i].turns[k]));
-        if (k < turn)
-            TRY(append_turn(out, "assistant", strbuf_view(&answer_of(a, i, k)->text)));
+        if (k < turn) TRY(append_turn(out, "assistant", strbuf_view(&answer_of(a, i, k)->text)));
     }
     return strbuf_append_c(out, "]");
 }
@@ -126,9 +125,8 @@ static status take_kept_line(struct answering *a, const struct json *line, struc
     struct str model, text;
     int64_t id, turn;
     if (!json_str(json_get(line, "model"), &model) ||
-        !json_i64(json_get(line, "question_id"), &id) ||
-        !json_i64(json_get(line, "turn"), &turn) || turn < 1 || turn > MT_BENCH_TURNS ||
-        !json_str(json_get(line, "text"), &text))
+        !json_i64(json_get(line, "question_id"), &id) || !json_i64(json_get(line, "turn"), &turn) ||
+        turn < 1 || turn > MT_BENCH_TURNS || !json_str(json_get(line, "text"), &text))
         return error_set(err, STATUS_FORMAT,
                          "%s.partial: expected model, question_id, turn and text", path);
     if (!str_equal_c(model, a->model))
@@ -252,7 +250,8 @@ static status answer_turn(struct answering *a, int turn, bool *left, struct erro
     snprintf(label, sizeof label, "mt-bench %d/%d", turn + 1, MT_BENCH_TURNS);
     a->n_done = 0;
     progress_begin(&a->progress, STDERR_FILENO, a->environment->term, label, count, false);
-    status result = a->options->remote.url ? ask_there(a, count, left, err) : ask_here(a, count, err);
+    status result =
+        a->options->remote.url ? ask_there(a, count, left, err) : ask_here(a, count, err);
     progress_end(&a->progress);
     if (result == STATUS_CANCELLED)
         return error_set(err, result, "%s", message(MESSAGE_EVAL_STOPPED_RESUME));
@@ -270,8 +269,8 @@ static int compare_rows(const void *x, const void *y)
 static status write_answer(struct answering *a, size_t i, struct strbuf *out)
 {
     long long id = (long long)a->questions.rows[i].id;
-    TRY(strbuf_appendf(out, "{\"question_id\": %lld, \"answer_id\": \"twllm-%lld\", \"model_id\": ",
-                       id, id));
+    TRY(strbuf_appendf(
+        out, "{\"question_id\": %lld, \"answer_id\": \"twllm-%lld\", \"model_id\": ", id, id));
     TRY(json_write_string(out, str_of(a->model), false));
     TRY(strbuf_append_c(out, ", \"choices\": [{\"index\": 0, \"turns\": ["));
     for (int turn = 0; turn < MT_BENCH_TURNS; turn++) {

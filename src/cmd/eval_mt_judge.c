@@ -241,7 +241,8 @@ static status sort_lines(struct str text, struct strbuf *out, struct error *err)
     }
     if (result == STATUS_OK) qsort(lines, count, sizeof *lines, compare_lines);
     for (size_t i = 0; i < count; i++) {
-        bool again = i + 1 < count && result == STATUS_OK && !strcmp(lines[i].key, lines[i + 1].key);
+        bool again =
+            i + 1 < count && result == STATUS_OK && !strcmp(lines[i].key, lines[i + 1].key);
         if (result == STATUS_OK && !again) result = strbuf_append(out, lines[i].line);
         if (result == STATUS_OK && !again) result = strbuf_append_char(out, '\n');
     }
@@ -302,7 +303,8 @@ static status judge_all(struct judging *j, bool *left, struct error *err)
     TRY(ask_judge(j, left, err));
     if (*left) return STATUS_OK;
     status result = sort_lines(strbuf_view(&j->lines), &sorted, err);
-    if (result == STATUS_OK) result = result_file_complete_with(&j->file, strbuf_view(&sorted), err);
+    if (result == STATUS_OK)
+        result = result_file_complete_with(&j->file, strbuf_view(&sorted), err);
     strbuf_deinit(&sorted);
     return result;
 }

@@ -102,6 +102,16 @@
     X(EVAL_COMPARE_NO, "no difference shown", "看不出差異")                                        \
     X(EVAL_COMPARE_PART, "  left out: %lld questions that only A has, %lld that only B has\n", "  未計入：只有 A 有的 %lld 題、只有 B 有的 %lld 題\n") \
     X(EVAL_COMPARE_PROMPTS, "  %lld questions were asked with different prompts\n", "  有 %lld 題的提示不同\n") \
+    X(EVAL_BOARD_SUMMARY, "One page that compares many runs.", "把許多次評測放在同一頁比較。")     \
+    X(EVAL_BOARD_DETAILS,                                                                          \
+      "Reads every results*.json below DIR (of this program or of lm-evaluation-harness) and writes one HTML file that loads " \
+      "nothing: sortable, to be filtered by task, with 95 % intervals, the card's published rows in grey.", \
+      "讀取 DIR 底下所有 results*.json（本程式或 lm-evaluation-harness 的），寫成一個不載入任何外部檔案的網頁：可排序、可依評測篩選，" \
+      "附 95% 信賴區間，模型卡公布的成績以灰色列出。")                                             \
+    X(EVAL_BOARD_NEEDS, "one folder of results is needed", "需要一個存放結果的資料夾")             \
+    X(EVAL_BOARD_SKIPPED, "left out: %s\n", "略過：%s\n")                                         \
+    X(EVAL_BOARD_DONE, "%s: %lld runs\n", "%s：%lld 次評測\n")                                    \
+    X(OPTION_EVAL_BOARD_OUTPUT, "the page", "網頁檔")                                              \
     X(EVAL_NOT_SAMPLES, "%s: not a file of answers", "%s：不是作答檔")                             \
     X(OPTION_EVAL_DATA, "folder with the data sets, as ORG/NAME or NAME; none: the Hugging Face cache", \
       "資料集所在的資料夾，以 ORG/NAME 或 NAME 存放；不給則用 Hugging Face 快取")                  \

@@ -23,8 +23,8 @@ static const struct cell *cell_of(const struct table *t, const char *column, siz
 }
 
 /* The two texts of a question's "turns", or of the first of an answer's "choices". */
-static status take_turns(struct mt_turns *t, const struct table *table, size_t row, const char *path,
-                         struct error *err)
+static status take_turns(struct mt_turns *t, const struct table *table, size_t row,
+                         const char *path, struct error *err)
 {
     const struct cell *id = cell_of(table, "question_id", row),
                       *category = cell_of(table, "category", row),
@@ -59,7 +59,8 @@ status mt_turns_read(struct mt_turns *t, const char *path, struct error *err)
     struct table table = {0};
     *t = (struct mt_turns){0};
     status result = table_read(&table, path, err);
-    if (result == STATUS_OK) t->rows = ARENA_ARRAY(&t->arena, struct mt_turns_row, table.n_rows + 1);
+    if (result == STATUS_OK)
+        t->rows = ARENA_ARRAY(&t->arena, struct mt_turns_row, table.n_rows + 1);
     if (result == STATUS_OK && !t->rows) result = error_set(err, STATUS_NO_MEMORY, "%s", path);
     for (size_t i = 0; i < table.n_rows && result == STATUS_OK; i++)
         result = take_turns(t, &table, i, path, err);

@@ -176,6 +176,13 @@ int eval_card_column(struct str name)
     return -1;
 }
 
+const char *eval_card_task(int column) { return columns[column].task; }
+
+const char *eval_card_title(int column, bool taiwan)
+{
+    return taiwan && *columns[column].subtitle ? columns[column].subtitle : columns[column].title;
+}
+
 void eval_format_score(const struct eval_score *score, char out[64])
 {
     if (!isfinite(score->value))

@@ -34,6 +34,9 @@ struct eval_card_row {
 bool eval_published_row(size_t index, struct eval_card_row *);
 /* Which column a task fills: -1 for none. */
 int eval_card_column(struct str task_name);
+/* The task of a column, and its title. */
+const char *eval_card_task(int column);
+const char *eval_card_title(int column, bool taiwan);
 
 enum eval_table { EVAL_TABLE_MARKDOWN, EVAL_TABLE_HTML };
 /* Rows of this program's runs first (marked as such, with 95 % intervals in the cells they bring), then the
