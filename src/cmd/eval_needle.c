@@ -19,7 +19,7 @@ static const char examples[] =
 
 struct needle_options {
     struct session_options session;
-    const char *min_length, *max_length, *gap, *output, *svg, *draw, *title;
+    const char *min_length, *max_length, *gap, *output, *svg, *png, *draw, *title;
     int64_t n_tests, beams;
     bool original_scale, no_bos;
 };
@@ -168,17 +168,28 @@ static status measure_all(struct needle_run *run, struct error *err)
 
 /* ---- reports ------------------------------------------------------------------------------------ */
 
+static status draw_one(const struct needle_options *options, const struct needle_grid *grid,
+                       enum picture_kind kind, const char *path, const char *title,
+                       struct error *err)
+{
+    struct strbuf picture = {0};
+    bool taiwan =
+        message(MESSAGE_EVAL_SUMMARY) != message_in(LANGUAGE_ENGLISH, MESSAGE_EVAL_SUMMARY);
+    status result = needle_heat_map(grid, kind, title, options->original_scale, taiwan, &picture);
+    if (result == STATUS_OK) result = file_write_atomic(path, strbuf_view(&picture), err);
+    strbuf_deinit(&picture);
+    return result;
+}
+
 static status draw(const struct needle_options *options, struct str lines, const char *source,
                    const char *title, struct error *err)
 {
     struct needle_grid grid;
-    struct strbuf svg = {0};
-    bool taiwan =
-        message(MESSAGE_EVAL_SUMMARY) != message_in(LANGUAGE_ENGLISH, MESSAGE_EVAL_SUMMARY);
     TRY(needle_read(&grid, lines, source, err));
-    status result = needle_heat_map(&grid, title, options->original_scale, taiwan, &svg);
-    if (result == STATUS_OK) result = file_write_atomic(options->svg, strbuf_view(&svg), err);
-    strbuf_deinit(&svg);
+    status result = STATUS_OK;
+    if (options->svg) result = draw_one(options, &grid, PICTURE_SVG, options->svg, title, err);
+    if (options->png && result == STATUS_OK)
+        result = draw_one(options, &grid, PICTURE_PNG, options->png, title, err);
     needle_grid_deinit(&grid);
     return result;
 }
@@ -231,7 +242,7 @@ static status run_model(struct needle_run *run, struct error *err)
     TRY(output_printf(err, message(MESSAGE_EVAL_NEEDLE_DONE), (long long)run->n_right,
                       (long long)run->n_tests, (long long)run->n_too_long,
                       (long long)options->beams));
-    if (!options->svg) return STATUS_OK;
+    if (!options->svg && !options->png) return STATUS_OK;
     return draw(options, strbuf_view(&run->lines), "needle",
                 options->title ? options->title : run->session.info.name, err);
 }
@@ -271,6 +282,7 @@ status eval_needle(int argc, char *const *argv, const struct environment *enviro
          .help = MESSAGE_OPTION_NEEDLE_BEAMS},
         TEXT("output", output, NULL, OUTPUT),
         TEXT("svg", svg, NULL, SVG),
+        TEXT("png", png, NULL, PNG),
         TEXT("draw", draw, NULL, DRAW),
         TEXT("title", title, NULL, TITLE),
         {.name = "original-scale",
@@ -296,7 +308,7 @@ status eval_needle(int argc, char *const *argv, const struct environment *enviro
     status result = command_begin(&parsed, &command, argc, argv, &done, err);
     arguments_deinit(&parsed);
     if (result != STATUS_OK || done) return result;
-    if (options.draw && !options.svg)
+    if (options.draw && !options.svg && !options.png)
         return error_set(err, STATUS_INVALID, message(MESSAGE_OPTION_NEEDS_OTHER), "draw", "svg");
     if (options.draw) return draw_file(&options, err);
     struct needle_run run = {.options = &options, .environment = environment, .output = {.fd = -1}};

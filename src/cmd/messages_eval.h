@@ -84,6 +84,7 @@
     X(OPTION_NEEDLE_BEAMS, "beams to decode with", "解碼的集束數")                                 \
     X(OPTION_NEEDLE_OUTPUT, "file of JSON lines, added to", "JSON 逐行檔案，接續寫入")             \
     X(OPTION_NEEDLE_SVG, "draw the heat map into this file", "把熱圖畫到此檔")                     \
+    X(OPTION_NEEDLE_PNG, "the same as PNG", "同一張圖，PNG 格式")                                  \
     X(OPTION_NEEDLE_DRAW, "draw an earlier run's lines; nothing is measured", "把先前的結果畫成圖，不重測") \
     X(OPTION_NEEDLE_TITLE, "second line of the heat map's title", "熱圖標題的第二行")             \
     X(OPTION_NEEDLE_SCALE, "colours from 0 to the largest score, as the original draws them (0 to 1 otherwise)", \
