@@ -12,7 +12,8 @@ TEST(no_pixels_and_too_many_are_refused)
     CHECK_INT(png_write(rgb, 1u << 20, 1u << 20, &out), STATUS_INVALID);
     CHECK_INT(out.size, 0);
     CHECK_INT(png_write(rgb, 1, 1, &out), STATUS_OK);
-    CHECK(out.size > 57 && !memcmp(out.data, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2", 26));
+    CHECK(out.size > 57 &&
+          !memcmp(out.data, "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\2", 26));
     strbuf_deinit(&out);
 }
 
