@@ -106,9 +106,9 @@
     X(EVAL_BOARD_SUMMARY, "One page that compares many runs.", "把許多次評測放在同一頁比較。")     \
     X(EVAL_BOARD_DETAILS,                                                                          \
       "Reads every results*.json below DIR (of this program or of lm-evaluation-harness) and writes one HTML file that loads " \
-      "nothing: sortable, to be filtered by task, with 95 % intervals, the card's published rows in grey.", \
+      "nothing: sortable, to be filtered by task, with confidence intervals, the card's published rows in grey.", \
       "讀取 DIR 底下所有 results*.json（本程式或 lm-evaluation-harness 的），寫成一個不載入任何外部檔案的網頁：可排序、可依評測篩選，" \
-      "附 95% 信賴區間，模型卡公布的成績以灰色列出。")                                             \
+      "附信賴區間，模型卡公布的成績以灰色列出。")                                             \
     X(EVAL_BOARD_NEEDS, "one folder of results is needed", "需要一個存放結果的資料夾")             \
     X(EVAL_BOARD_SKIPPED, "left out: %s\n", "略過：%s\n")                                         \
     X(EVAL_BOARD_DONE, "%s: %lld runs\n", "%s：%lld 次評測\n")                                    \
