@@ -93,6 +93,9 @@ struct remote_question *eval_remote_question_of(struct eval_remote_question *);
 /* The answer, for judging and for the samples. */
 status eval_remote_take(struct eval_question *, struct error *);
 
+/* Writes a single figure to `path` as a results.json. */
+status eval_save_measure(const char *path, struct eval_measure, struct error *);
+
 status eval_run_tasks(const struct eval_options *, const struct environment *, struct error *);
 
 /* The other things `twllm eval` does; arguments behind their word. */

@@ -8,7 +8,7 @@
 struct mt_options {
     struct session_options session;
     struct remote_arguments remote;
-    const char *judgments, *radar, *questions, *answers, *references, *generate;
+    const char *judgments, *radar, *questions, *answers, *references, *generate, *results;
     const char *judge_url, *judge_api, *judge_model;
     bool json, placeholders;
 };

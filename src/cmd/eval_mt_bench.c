@@ -130,6 +130,26 @@ static status print_figures(const struct mt_options *options, const struct mt_be
     return result;
 }
 
+/* Of one model: a results.json has room for one. */
+static status save_results(const struct mt_options *options, const struct mt_bench_judgments *j,
+                           struct error *err)
+{
+    if (j->n_models != 1)
+        return error_set(err, STATUS_INVALID, message(MESSAGE_EVAL_MT_ONE_MODEL),
+                         options->judgments, j->n_models);
+    const struct mt_bench_run *run = &j->models[0];
+    struct mt_bench_statistics s = mt_bench_statistics(run->scores, run->count, -1, 0, true);
+    double n = (double)s.n; /* the population's deviation, made the sample's */
+    return eval_save_measure(options->results,
+                             (struct eval_measure){.task = "mt-bench",
+                                                   .metric = "score",
+                                                   .model = run->model.data,
+                                                   .value = s.mean,
+                                                   .standard_error = s.deviation / sqrt(n - 1),
+                                                   .n = s.n},
+                             err);
+}
+
 static status figures(const struct mt_options *options, struct error *err)
 {
     struct strbuf text = {0}, chart = {0};
@@ -145,6 +165,7 @@ static status figures(const struct mt_options *options, struct error *err)
         if (result == STATUS_OK)
             result = file_write_atomic(options->radar, strbuf_view(&chart), err);
     }
+    if (result == STATUS_OK && options->results) result = save_results(options, &judgments, err);
     mt_bench_judgments_deinit(&judgments);
     strbuf_deinit(&chart);
     strbuf_deinit(&text);
@@ -247,6 +268,7 @@ status eval_mt_bench(int argc, char *const *argv, const struct environment *envi
     const struct argument arguments[] = {
         TEXT("judgments", judgments, JUDGMENTS),
         TEXT("radar", radar, RADAR),
+        TEXT("results", results, RESULTS),
         {.name = "json",
          .type = ARGUMENT_FLAG,
          .value = &options.json,

@@ -1,5 +1,6 @@
 /* twllm eval needle: the passkey in the 出師表, over lengths and depths. */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ static const char examples[] =
 
 struct needle_options {
     struct session_options session;
-    const char *min_length, *max_length, *gap, *output, *svg, *png, *draw, *title;
+    const char *min_length, *max_length, *gap, *output, *svg, *png, *draw, *title, *results;
     int64_t n_tests, beams;
     bool original_scale, no_bos;
 };
@@ -219,6 +220,25 @@ static status open_output(struct needle_run *run, struct error *err)
                        : result_file_append(&run->output, strbuf_view(&run->lines), err);
 }
 
+/* Of the whole grid, cells that an earlier run measured included. */
+static status save_results(struct needle_run *run, struct error *err)
+{
+    struct needle_grid grid;
+    double sum = 0;
+    TRY(needle_read(&grid, strbuf_view(&run->lines), "needle", err));
+    for (size_t i = 0; i < grid.count; i++) sum += grid.cells[i].score;
+    double n = (double)grid.count * (double)run->options->n_tests, p = sum / (double)grid.count;
+    needle_grid_deinit(&grid);
+    return eval_save_measure(run->options->results,
+                             (struct eval_measure){.task = "needle",
+                                                   .metric = "acc",
+                                                   .model = run->session.info.name,
+                                                   .value = p,
+                                                   .standard_error = sqrt(p * (1 - p) / (n - 1)),
+                                                   .n = (int64_t)n},
+                             err);
+}
+
 static status run_model(struct needle_run *run, struct error *err)
 {
     const struct needle_options *options = run->options;
@@ -242,6 +262,7 @@ static status run_model(struct needle_run *run, struct error *err)
     TRY(output_printf(err, message(MESSAGE_EVAL_NEEDLE_DONE), (long long)run->n_right,
                       (long long)run->n_tests, (long long)run->n_too_long,
                       (long long)options->beams));
+    if (options->results) TRY(save_results(run, err));
     if (!options->svg && !options->png) return STATUS_OK;
     return draw(options, strbuf_view(&run->lines), "needle",
                 options->title ? options->title : run->session.info.name, err);
@@ -284,6 +305,7 @@ status eval_needle(int argc, char *const *argv, const struct environment *enviro
         TEXT("svg", svg, NULL, SVG),
         TEXT("png", png, NULL, PNG),
         TEXT("draw", draw, NULL, DRAW),
+        TEXT("results", results, NULL, RESULTS),
         TEXT("title", title, NULL, TITLE),
         {.name = "original-scale",
          .type = ARGUMENT_FLAG,

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "cmd/commit.h" /* made by the build */
 #include "cmd/eval.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
@@ -358,18 +359,38 @@ static status write_tables(const struct run *run, struct strbuf *text, struct er
     return write_file(run, "table.html", text, err);
 }
 
+static void write_date(char date[40])
+{
+    time_t now = time(NULL);
+    struct tm parts;
+    date[0] = '\0';
+    if (gmtime_r(&now, &parts)) strftime(date, 40, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+status eval_save_measure(const char *path, struct eval_measure measure, struct error *err)
+{
+    char date[40];
+    struct strbuf text = {0};
+    write_date(date);
+    measure.date = date;
+    measure.commit = TWLLM_COMMIT;
+    status result = eval_write_measure(&measure, &text);
+    if (result == STATUS_OK) result = file_write_atomic(path, strbuf_view(&text), err);
+    strbuf_deinit(&text);
+    return result;
+}
+
 static status write_report(struct run *run, struct error *err)
 {
     const struct twllm_memory_plan *plan = &run->session.plan;
-    char date[40] = "";
-    time_t now = time(NULL);
-    struct tm parts;
-    if (gmtime_r(&now, &parts)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    char date[40];
+    write_date(date);
     const struct eval_run_info info = {
         .model = run->session.info.name,
         .dtype = run->session.info.weights_dtype,
         .isa = plan->options.isa,
         .version = twllm_version(),
+        .commit = TWLLM_COMMIT,
         .command = run->options->command,
         .date = date,
         .weights_fingerprint = run->fingerprint,

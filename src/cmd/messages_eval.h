@@ -61,6 +61,9 @@
     X(OPTION_MT_JUDGE_API, "the interface the judge speaks", "評審伺服器的介面")                   \
     X(OPTION_MT_JUDGE_MODEL, "the judge's name there, such as gpt-4", "評審模型在該處的名稱，例如 gpt-4") \
     X(OPTION_MT_JUDGMENTS, "FastChat's judgment file; - for standard input", "FastChat 的評審檔；- 為標準輸入") \
+    X(EVAL_MT_ONE_MODEL, "%s holds judgments of %zu models: --results takes one", "%s 裡有 %zu 個模型的評語：--results 只能放一個") \
+    X(OPTION_MT_RESULTS, "write the mean as a results.json, for the board", "把平均寫成 results.json，供排行榜使用") \
+    X(OPTION_NEEDLE_RESULTS, "write the share of tests passed as a results.json, for the board", "把通過的比例寫成 results.json，供排行榜使用") \
     X(OPTION_MT_RADAR, "draw the categories as an SVG radar chart", "把各類成績畫成 SVG 雷達圖")   \
     X(OPTION_MT_QUESTIONS, "question.jsonl", "question.jsonl")                                     \
     X(OPTION_MT_GENERATE, "answer the questions, into this file", "回答題目，寫入此檔")            \

@@ -279,7 +279,7 @@ static status run_workers(struct shared *s, struct error *err)
     size_t n = (size_t)(s->run->options->n_parallel > 0 ? s->run->options->n_parallel : 1);
     if (n > REMOTE_MAX_PARALLEL) n = REMOTE_MAX_PARALLEL;
     if (n > s->count) n = s->count;
-    struct worker *workers = calloc(n, sizeof *workers);
+    struct worker *workers = calloc(n ? n : 1, sizeof *workers);
     if (!workers) return error_set(err, STATUS_NO_MEMORY, "%zu requests at once", n);
     status result = STATUS_OK;
     size_t n_started = 0;

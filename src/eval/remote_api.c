@@ -226,7 +226,7 @@ static status read_top(struct remote_question *q, const struct json *choice, str
         const struct remote_choice *c = &q->choices[i];
         char key[24] = "";
         double value;
-        q->logprobs[i] = -INFINITY;
+        q->logprobs[i] = -(double)INFINITY;
         if (c->n_ids > 1)
             return error_set(err, STATUS_UNSUPPORTED,
                              "a choice has %zu tokens: use echo or prompt_logprobs", c->n_ids);

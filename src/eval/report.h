@@ -6,7 +6,7 @@
 
 /* Everything needed to repeat the run. Texts are borrowed. */
 struct eval_run_info {
-    const char *model, *dtype, *isa, *version, *command, *date, *weights_fingerprint;
+    const char *model, *dtype, *isa, *version, *commit, *command, *date, *weights_fingerprint;
     const char *template_sha256; /* of the chat template applied; NULL: none */
     const char *data;            /* the user's folder; NULL: the cache */
     const char *url;             /* of a remote model; NULL: it ran here */
@@ -24,6 +24,14 @@ struct eval_result {
 
 status eval_write_results(const struct eval_run_info *, const struct eval_result *, size_t count,
                           struct strbuf *out);
+
+/* A single figure of a run that is no task, in the same shape: TW MT-Bench's mean, the needle's share. */
+struct eval_measure {
+    const char *task, *metric, *model, *date, *commit;
+    double value, standard_error; /* NaN where it cannot be had */
+    int64_t n;
+};
+status eval_write_measure(const struct eval_measure *, struct strbuf *out);
 
 /* One line of the table: texts are Markdown, NULL stands for "-". */
 enum { EVAL_CARD_COLUMNS = 7 };

@@ -57,10 +57,11 @@ def test_a_model_that_copies_passes_the_whole_grid(twllm, probe, root, tmp_path)
     assert len(tokenizer.encode(essay_of(probe)).ids) < 500  # a clause is a token: what makes the grid affordable here
     for beams, lengths in (("4", (1, 9, 17, 25)), ("1", (1, 9))):
         out = tmp_path / f"beams{beams}.jsonl"
-        done = twllm("eval", "needle", "-m", tmp_path / "copies", "--max-length", f"{lengths[-1] + 8}k", "--beams", beams, *FEW, "--output", out, "--png", tmp_path / "map.png", timeout=500)
+        done = twllm("eval", "needle", "-m", tmp_path / "copies", "--max-length", f"{lengths[-1] + 8}k", "--beams", beams, *FEW, "--output", out, "--results", tmp_path / "results.json", "--png", tmp_path / "map.png", timeout=500)
         assert done.returncode == 0, done.stderr
         n = len(lengths) * 10 * (1 if FEW else 10)
         assert f"{n} of {n} passed (0 too long for the model), {beams} beams" in done.stdout
+        assert json.loads((tmp_path / "results.json").read_text())["results"]["needle"] == {"alias": "needle", "acc,none": 1.0, "acc_stderr,none": 0.0, "sample_len": n}
         cells = [json.loads(line) for line in out.read_text().splitlines()]
         assert [cell["context_length"] for cell in cells] == [f"{n}k" for n in lengths for _ in range(10)] and all(cell["score"] == 1 for cell in cells)
 

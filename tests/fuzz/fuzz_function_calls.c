@@ -9,9 +9,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char schema[] =
-        "[{\"name\": \"f\", \"parameters\": {\"type\": \"dict\", \"properties\": {\"a\": {\"type\": "
-        "\"integer\"}, \"b\": {\"type\": \"array\"}, \"c\": {\"type\": \"dict\"}}, \"required\": [\"a\"]}}]";
+    static const char schema[] = "[{\"name\": \"f\", \"parameters\": {\"type\": \"dict\", "
+                                 "\"properties\": {\"a\": {\"type\": "
+                                 "\"integer\"}, \"b\": {\"type\": \"array\"}, \"c\": {\"type\": "
+                                 "\"dict\"}}, \"required\": [\"a\"]}}]";
     static const char calls[] = "[{\"f\": {\"a\": [1, 2], \"b\": [[1, \"x\"], \"\"], \"c\": "
                                 "[{\"k\": [1, \"\"]}, \"\"]}}]";
     struct arena arena = {.limit = 1 << 26};
