@@ -42,6 +42,7 @@ clang_sanitizers() {
 }
 pcre2() { printf '#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\nint main(void) { return 0; }\n' | compiles "${CC:-cc}" -lpcre2-8; }
 openssl_headers() { printf '#include <openssl/ssl.h>\nint main(void) { return SSL_new(0) != 0; }\n' | compiles "${CC:-cc}" -lssl -lcrypto; }
+curl_header() { printf '#include <curl/curl.h>\nint main(void) { return curl_easy_init() != 0; }\n' | compiles "${CC:-cc}" -lcurl; }
 python_with_venv() { has python3 && python3 -c 'import venv, ensurepip, sys; sys.exit(sys.version_info < (3, 11))'; }
 
 need gcc "compiles the program" any_of "${CC:-cc}" gcc
@@ -64,6 +65,7 @@ if [ "$purpose" = test ]; then
     need clang-tidy-14 "static analysis" has clang-tidy-14
     need libpcre2-dev "runs the published pre-tokeniser pattern, as an oracle" pcre2
     need libssl-dev "serves HTTPS" openssl_headers
+    need libcurl4-openssl-dev "downloads, and asks remote models and judges" curl_header
     need openssl "makes certificates for the tests of HTTPS" has openssl
     need python3-venv "runs the oracles (transformers, tiktoken) in a virtual environment" python_with_venv
     if [ "$(uname -m)" = x86_64 ]; then

@@ -22,10 +22,10 @@
 static const struct {
     const char *folder;
     int floor;
-} floors[] = {{"base", 0},   {"device", 1},     {"tensor", 2}, {"comm", 2},  {"data", 3},
-              {"op", 3},     {"hub", 4},        {"text", 4},   {"model", 4}, {"grammar", 5},
-              {"engine", 6}, {"checkpoint", 5}, {"api", 7},    {"train", 6}, {"retrieve", 7},
-              {"eval", 7},   {"serve", 8},      {"arena", 9},  {"cmd", 10}};
+} floors[] = {{"base", 0},     {"device", 1}, {"tensor", 2},     {"comm", 2},  {"data", 3},
+              {"op", 3},       {"net", 3},    {"hub", 4},        {"text", 4},  {"model", 4},
+              {"grammar", 5},  {"engine", 6}, {"checkpoint", 5}, {"api", 7},   {"train", 6},
+              {"retrieve", 7}, {"eval", 7},   {"serve", 8},      {"arena", 9}, {"cmd", 10}};
 
 /* `only`: the folders of src/ that may call it, "" for none; files outside src/ are free to. A call
  * that is `everywhere` wrong has no business in tests or tools either. */

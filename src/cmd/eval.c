@@ -11,7 +11,11 @@ static const char examples[] =
     "twllm eval tmlu,twllm_eval,tw_legal --data ./datasets --output ./results\n"
     "twllm eval tmlu-miulab -m yentinglin/Llama-3-Taiwan-8B-Instruct --apply-chat-template\n"
     "twllm eval ./my-task.json --data ./rows --limit 100\n"
+    "twllm eval tmlu --url http://127.0.0.1:8000/v1 -m NAME --tokenizer MODEL -o ./results\n"
+    "twllm eval tmlu-miulab-generate --api anthropic --url https://api.anthropic.com/v1 -m NAME "
+    "--apply-chat-template --estimate\n"
     "twllm eval compare ./results-a ./results-b\n"
+    "twllm eval board ./all-results --output board.html\n"
     "twllm eval mt-bench --judgments gpt-4_single.jsonl\n"
     "twllm eval needle --max-length 8k --output needle.jsonl\n";
 
@@ -78,7 +82,7 @@ static status run_tasks(int argc, char *const *argv, const struct environment *e
                         struct error *err)
 {
     struct eval_options options = {.shots = -1};
-    struct argument engine[SESSION_ENGINE_ARGUMENTS];
+    struct argument engine[SESSION_ENGINE_ARGUMENTS], remote[REMOTE_ARGUMENTS];
     const struct argument arguments[] = {
         session_model_argument(&options.session),
         {.name = "data",
@@ -116,11 +120,12 @@ static status run_tasks(int argc, char *const *argv, const struct environment *e
     };
     const struct command command = {
         .name = "eval",
-        .usage = "TASK[,TASK...] | list | compare A B | mt-bench | needle",
+        .usage = "TASK[,TASK...] | list | compare A B | board DIR | mt-bench | needle",
         .summary = MESSAGE_EVAL_SUMMARY,
         .details = MESSAGE_EVAL_DETAILS,
         .examples = examples,
         .groups = {{MESSAGE_GROUP_OPTIONS, arguments, sizeof arguments / sizeof *arguments},
+                   remote_arguments_group(&options.remote, remote),
                    session_engine_group(&options.session, engine)},
         .max_positionals = EVAL_TASKS,
     };
@@ -147,6 +152,7 @@ status command_eval(int argc, char *const *argv, const struct environment *envir
         status (*run)(int, char *const *, const struct environment *, struct error *);
     } words[] = {{"list", eval_list},
                  {"compare", eval_compare_runs},
+                 {"board", eval_board},
                  {"mt-bench", eval_mt_bench},
                  {"needle", eval_needle}};
     for (size_t i = 0; argc > 0 && i < sizeof words / sizeof *words; i++)

@@ -16,6 +16,7 @@ void eval_job_deinit(struct eval_job *job)
     for (size_t i = 0; i < job->n_questions; i++) {
         if (job->questions[i].request) score_request_deinit(job->questions[i].request);
         free(job->questions[i].request);
+        eval_remote_deinit(job->questions[i].remote);
         free(job->questions[i].answer);
     }
     if (job->has_samples) result_file_close(&job->samples);

@@ -2,30 +2,22 @@
 #define _GNU_SOURCE
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
-#include "api/api.h"
 #include "base/file.h"
-#include "cmd/eval.h"
+#include "cmd/eval_mt.h"
 #include "cmd/input.h"
 #include "cmd/output.h"
 #include "data/json.h"
-#include "data/table.h"
-#include "eval/mt_bench.h"
 
 static const char examples[] =
     "twllm eval mt-bench --judgments gpt-4_single.jsonl\n"
     "twllm eval mt-bench --judgments gpt-4_single.jsonl --radar radar.svg --json\n"
     "twllm eval mt-bench -m MODEL --questions question.jsonl --generate answers.jsonl\n"
+    "twllm eval mt-bench -m MODEL --questions question.jsonl --generate answers.jsonl --references "
+    "reference.jsonl --judge-url https://api.openai.com/v1 --judge-model gpt-4 --judgments "
+    "judgments.jsonl\n"
     "twllm eval mt-bench --questions question.jsonl --answers answers.jsonl --references "
     "reference.jsonl > prompts.jsonl\n";
-
-struct mt_options {
-    struct session_options session;
-    const char *judgments, *radar, *questions, *answers, *references, *generate;
-    bool json, placeholders;
-};
 
 /* ---- figures ------------------------------------------------------------------------------------ */
 
@@ -34,6 +26,23 @@ static status print_statistics(const char *label, const struct mt_bench_statisti
 {
     return output_printf(err, "  %-24s %8.4f %6g %6g %6g %20.17g %5lld\n", label, s->mean,
                          s->maximum, s->minimum, s->median, s->deviation, (long long)s->n);
+}
+
+/* By name, the first of them: "81/2" is the second turn of question 81. */
+static status print_unrated(const struct mt_bench_run *run, struct error *err)
+{
+    enum { NAMED = 16 };
+    int64_t count = 0;
+    for (size_t i = 0; i < run->count; i++) count += run->scores[i].score < 0;
+    if (count == 0) return STATUS_OK;
+    TRY(output_printf(err, message(MESSAGE_EVAL_MT_UNRATED), (long long)count));
+    for (size_t i = 0, named = 0; i < run->count && named < NAMED; i++) {
+        if (run->scores[i].score >= 0) continue;
+        TRY(output_printf(err, " %lld/%d", (long long)run->scores[i].question_id,
+                          run->scores[i].turn));
+        named++;
+    }
+    return output_printf(err, "%s\n", count > NAMED ? " ..." : "");
 }
 
 static status print_run(const struct mt_bench_run *run, struct error *err)
@@ -54,7 +63,7 @@ static status print_run(const struct mt_bench_run *run, struct error *err)
         s = mt_bench_statistics(run->scores, run->count, i, 0, true);
         if (s.n) TRY(print_statistics(mt_bench_categories[i], &s, err));
     }
-    return STATUS_OK;
+    return print_unrated(run, err);
 }
 
 static status append_number(struct strbuf *out, const char *key, double value)
@@ -121,6 +130,26 @@ static status print_figures(const struct mt_options *options, const struct mt_be
     return result;
 }
 
+/* Of one model: a results.json has room for one. */
+static status save_results(const struct mt_options *options, const struct mt_bench_judgments *j,
+                           struct error *err)
+{
+    if (j->n_models != 1)
+        return error_set(err, STATUS_INVALID, message(MESSAGE_EVAL_MT_ONE_MODEL),
+                         options->judgments, j->n_models);
+    const struct mt_bench_run *run = &j->models[0];
+    struct mt_bench_statistics s = mt_bench_statistics(run->scores, run->count, -1, 0, true);
+    double n = (double)s.n; /* the population's deviation, made the sample's */
+    return eval_save_measure(options->results,
+                             (struct eval_measure){.task = "mt-bench",
+                                                   .metric = "score",
+                                                   .model = run->model.data,
+                                                   .value = s.mean,
+                                                   .standard_error = s.deviation / sqrt(n - 1),
+                                                   .n = s.n},
+                             err);
+}
+
 static status figures(const struct mt_options *options, struct error *err)
 {
     struct strbuf text = {0}, chart = {0};
@@ -136,103 +165,23 @@ static status figures(const struct mt_options *options, struct error *err)
         if (result == STATUS_OK)
             result = file_write_atomic(options->radar, strbuf_view(&chart), err);
     }
+    if (result == STATUS_OK && options->results) result = save_results(options, &judgments, err);
     mt_bench_judgments_deinit(&judgments);
     strbuf_deinit(&chart);
     strbuf_deinit(&text);
     return result;
 }
 
-/* ---- questions, answers, references -------------------------------------------------------------- */
-
-/* Texts of two turns by question id. */
-struct turns {
-    struct arena arena;
-    struct turns_row {
-        int64_t id;
-        struct str category, turns[MT_BENCH_TURNS];
-    } * rows;
-    size_t count;
-};
-
-static void turns_deinit(struct turns *t)
-{
-    arena_deinit(&t->arena);
-    *t = (struct turns){0};
-}
-
-static const struct turns_row *turns_find(const struct turns *t, int64_t id)
-{
-    for (size_t i = 0; i < t->count; i++)
-        if (t->rows[i].id == id) return &t->rows[i];
-    return NULL;
-}
-
-static const struct cell *cell_of(const struct table *t, const char *column, size_t row)
-{
-    int index = table_find(t, column);
-    return index < 0 ? NULL : table_cell(t, (size_t)index, row);
-}
-
-/* The two texts of a question's "turns", or of the first of an answer's "choices". */
-static status take_turns(struct turns *t, const struct table *table, size_t row, const char *path,
-                         struct error *err)
-{
-    const struct cell *id = cell_of(table, "question_id", row),
-                      *category = cell_of(table, "category", row);
-    const struct cell *turns = cell_of(table, "turns", row);
-    if (!turns) turns = cell_of(table, "choices", row);
-    struct turns_row *to = &t->rows[t->count];
-    struct json *list = NULL, *number = NULL;
-    *to = (struct turns_row){0};
-    if (id && id->kind == CELL_JSON) TRY(json_parse(&t->arena, id->text, NULL, path, &number, err));
-    if (turns && turns->kind == CELL_JSON)
-        TRY(json_parse(&t->arena, arena_copy_str(&t->arena, turns->text), NULL, path, &list, err));
-    const struct json *inner = json_get(json_at(list, 0), "turns");
-    const struct json *texts = inner ? inner : list;
-    bool good = number && json_i64(number, &to->id) && texts;
-    for (size_t i = 0; good && i < MT_BENCH_TURNS; i++) {
-        good = json_str(json_at(texts, i), &to->turns[i]);
-        if (good && !to->turns[i].data) to->turns[i] = (struct str){"", 0};
-    }
-    if (!good)
-        return error_set(err, STATUS_FORMAT, "%s, line %zu: expected question_id and two turns",
-                         path, row + 1);
-    if (category && category->kind == CELL_TEXT)
-        to->category = arena_copy_str(&t->arena, category->text);
-    t->count++;
-    return STATUS_OK;
-}
-
-static status turns_read(struct turns *t, const char *path, struct error *err)
-{
-    struct table table = {0};
-    *t = (struct turns){0};
-    status result = table_read(&table, path, err);
-    if (result == STATUS_OK) t->rows = ARENA_ARRAY(&t->arena, struct turns_row, table.n_rows + 1);
-    if (result == STATUS_OK && !t->rows) result = error_set(err, STATUS_NO_MEMORY, "%s", path);
-    for (size_t i = 0; i < table.n_rows && result == STATUS_OK; i++)
-        result = take_turns(t, &table, i, path, err);
-    table_deinit(&table);
-    return result;
-}
-
 /* ---- judge prompts ------------------------------------------------------------------------------ */
 
-static status print_prompt(const struct turns_row *question, const struct turns_row *answer,
-                           const struct turns_row *reference, int turn, struct strbuf *line,
+static status print_prompt(const struct mt_turns_row *question, const struct mt_turns_row *answer,
+                           const struct mt_turns_row *reference, int turn, struct strbuf *line,
                            struct error *err)
 {
-    struct mt_bench_case c = {0};
-    for (int i = 0; i < MT_BENCH_TURNS; i++) {
-        c.questions[i] = question->turns[i];
-        c.answers[i] = answer->turns[i];
-        c.references[i] = reference ? reference->turns[i] : (struct str){"", 0};
-    }
-    enum mt_bench_prompt which =
-        (enum mt_bench_prompt)((turn == 1 ? MT_SINGLE : MT_MULTI) + (reference != NULL));
+    enum mt_bench_prompt which;
     struct strbuf user = {0};
     strbuf_clear(line);
-    status result = mt_bench_fill(which, &c, &user);
+    status result = mt_turns_fill(question, answer, reference, turn, &which, &user);
     if (result == STATUS_OK)
         result = strbuf_appendf(line,
                                 "{\"question_id\": %lld, \"turn\": %d, \"prompt\": \"%s\", "
@@ -247,181 +196,62 @@ static status print_prompt(const struct turns_row *question, const struct turns_
     return result;
 }
 
-static status print_prompts(const struct turns *questions, const struct turns *answers,
-                            const struct turns *references, const char *path, struct error *err)
+static status print_prompts(const struct mt_turns *questions, const struct mt_turns *answers,
+                            const struct mt_turns *references, const char *path, struct error *err)
 {
     struct strbuf line = {0};
     status result = STATUS_OK;
     for (int turn = 1; turn <= MT_BENCH_TURNS; turn++) {
         for (size_t i = 0; i < questions->count && result == STATUS_OK; i++) {
-            const struct turns_row *question = &questions->rows[i];
-            const struct turns_row *answer = turns_find(answers, question->id);
+            const struct mt_turns_row *question = &questions->rows[i];
+            const struct mt_turns_row *answer = mt_turns_find(answers, question->id);
             if (!answer)
                 result = error_set(err, STATUS_FORMAT, "%s: no answer to question %lld", path,
                                    (long long)question->id);
             else
-                result = print_prompt(question, answer, turns_find(references, question->id), turn,
-                                      &line, err);
+                result = print_prompt(question, answer, mt_turns_find(references, question->id),
+                                      turn, &line, err);
         }
     }
     strbuf_deinit(&line);
     return result;
 }
 
-/* The published run judged with the questions themselves where a reference answer belongs: repeated on demand. */
-static void put_placeholders(struct turns *references, const struct turns *questions)
-{
-    static const int64_t later[] = {123, 132, 135, 138,
-                                    139}; /* came to the references afterwards */
-    size_t kept = 0;
-    for (size_t i = 0; i < references->count; i++) {
-        struct turns_row row = references->rows[i];
-        const struct turns_row *question = turns_find(questions, row.id);
-        bool is_later = false;
-        for (size_t k = 0; k < sizeof later / sizeof *later; k++) is_later |= row.id == later[k];
-        if (is_later || !question) continue;
-        memcpy(row.turns, question->turns, sizeof row.turns);
-        references->rows[kept++] = row;
-    }
-    references->count = kept;
-}
-
 static status judge_prompts(const struct mt_options *options, struct error *err)
 {
-    struct turns questions = {0}, answers = {0}, references = {0};
-    status result = turns_read(&questions, options->questions, err);
-    if (result == STATUS_OK) result = turns_read(&answers, options->answers, err);
+    struct mt_turns questions = {0}, answers = {0}, references = {0};
+    status result = mt_turns_read(&questions, options->questions, err);
+    if (result == STATUS_OK) result = mt_turns_read(&answers, options->answers, err);
     if (result == STATUS_OK && options->references)
-        result = turns_read(&references, options->references, err);
-    if (options->placeholders) put_placeholders(&references, &questions);
+        result = mt_turns_read(&references, options->references, err);
+    if (options->placeholders) mt_turns_put_placeholders(&references, &questions);
     if (result == STATUS_OK)
         result = print_prompts(&questions, &answers, &references, options->answers, err);
-    turns_deinit(&questions);
-    turns_deinit(&answers);
-    turns_deinit(&references);
+    mt_turns_deinit(&questions);
+    mt_turns_deinit(&answers);
+    mt_turns_deinit(&references);
     return result;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------ */
-
-enum { ANSWER_TOKENS = 1024 };
-
-struct answering {
-    const struct mt_options *options;
-    struct session session;
-    struct turns questions;
-    struct score_request *requests[MT_BENCH_TURNS]; /* per question */
-    struct score_request **order;
-};
-
-static status take_answer(void *argument, size_t index, struct score_request *request,
-                          struct error *err)
+/* Answering, judging and counting, as far as the options ask for them. */
+static status do_steps(struct mt_options *options, const struct environment *environment,
+                       struct error *err)
 {
-    (void)argument;
-    if (!request->failed) return STATUS_OK;
-    return error_set(err, STATUS_INTERNAL, "question %zu: %s", index + 1, request->error.text);
-}
-
-static status append_turn(struct strbuf *out, const char *role, struct str text)
-{
-    TRY(strbuf_appendf(out, "%s{\"role\": \"%s\", \"content\": ", out->size > 1 ? ", " : "", role));
-    TRY(json_write_string(out, text, false));
-    return strbuf_append_char(out, '}');
-}
-
-/* The conversation up to a turn, through the model's template, as a request. */
-static status prepare_turn(struct answering *a, size_t i, int turn, struct error *err)
-{
-    const struct turns_row *question = &a->questions.rows[i];
-    struct strbuf conversation = {0};
-    struct twllm_error error = {0};
-    char *prompt = NULL;
-    size_t size = 0, most = (size_t)a->session.plan.options.max_model_len - 1;
-    struct sampling_params params = sampling_params_default();
-    params.temperature = (float)mt_bench_temperature(question->category);
-    params.max_tokens = (size_t)ANSWER_TOKENS < most / 2 ? ANSWER_TOKENS : (int32_t)most / 2;
-    params.has_seed = true;
-    status result = strbuf_append_c(&conversation, "[");
-    for (int k = 0; k <= turn && result == STATUS_OK; k++) {
-        result = append_turn(&conversation, "user", question->turns[k]);
-        if (result == STATUS_OK && k < turn)
-            result = append_turn(&conversation, "assistant", strbuf_view(&a->requests[k][i].text));
+    bool left = false;
+    if (options->generate && options->questions) {
+        TRY(eval_mt_answer(options, environment, &left, err));
+        if (!options->answers) options->answers = options->generate;
+        if (left || !options->judge_url) return STATUS_OK;
     }
-    if (result == STATUS_OK) result = strbuf_append_c(&conversation, "]");
-    if (result == STATUS_OK)
-        result = session_result(twllm_render_chat(a->session.model, conversation.data,
-                                                  conversation.size, &prompt, &size, &error),
-                                &error, err);
-    if (result == STATUS_OK)
-        result = score_prepare_answer(&a->requests[turn][i], model_tokenizer(a->session.model),
-                                      (struct str){prompt, size}, true,
-                                      most - (size_t)params.max_tokens, &params, err);
-    twllm_free(prompt);
-    strbuf_deinit(&conversation);
-    return result;
-}
-
-static status write_answer(struct strbuf *out, const struct answering *a, size_t i)
-{
-    TRY(strbuf_appendf(out, "{\"question_id\": %lld, \"answer_id\": \"twllm-%lld\", \"model_id\": ",
-                       (long long)a->questions.rows[i].id, (long long)a->questions.rows[i].id));
-    TRY(json_write_string(out, str_of(a->session.info.name), false));
-    TRY(strbuf_append_c(out, ", \"choices\": [{\"index\": 0, \"turns\": ["));
-    for (int turn = 0; turn < MT_BENCH_TURNS; turn++) {
-        if (turn) TRY(strbuf_append_c(out, ", "));
-        TRY(json_write_string(out, strbuf_view(&a->requests[turn][i].text), false));
+    if (options->judge_url) {
+        if (!options->questions || !options->answers || !options->judgments)
+            return error_set(err, STATUS_INVALID, "%s", message(MESSAGE_EVAL_MT_JUDGE_NEEDS));
+        TRY(eval_mt_judge(options, environment, &left, err));
+        if (left) return STATUS_OK;
     }
-    return strbuf_appendf(out, "]}], \"tstamp\": %lld}\n", (long long)time(NULL));
-}
-
-static status answer_all(struct answering *a, struct error *err)
-{
-    size_t count = a->questions.count;
-    struct score_run run = {.engine = engine_inner(a->session.engine),
-                            .window = 64,
-                            .on_done = take_answer,
-                            .argument = a};
-    a->order = calloc(count, sizeof *a->order);
-    if (!a->order) return error_set(err, STATUS_NO_MEMORY, "%zu questions", count);
-    for (int turn = 0; turn < MT_BENCH_TURNS; turn++) {
-        a->requests[turn] = calloc(count, sizeof *a->requests[turn]);
-        if (!a->requests[turn]) return error_set(err, STATUS_NO_MEMORY, "%zu questions", count);
-        for (size_t i = 0; i < count; i++) {
-            TRY(prepare_turn(a, i, turn, err));
-            a->order[i] = &a->requests[turn][i];
-        }
-        TRY(score_run(&run, a->order, count, err));
-    }
-    struct strbuf out = {0};
-    status result = STATUS_OK;
-    for (size_t i = 0; i < count && result == STATUS_OK; i++) result = write_answer(&out, a, i);
-    if (result == STATUS_OK)
-        result = file_write_atomic(a->options->generate, strbuf_view(&out), err);
-    strbuf_deinit(&out);
-    return result;
-}
-
-static status generate_answers(const struct mt_options *options,
-                               const struct environment *environment, struct error *err)
-{
-    struct answering a = {.options = options};
-    struct session_options engine = options->session;
-    if (!engine.max_num_seqs) engine.max_num_seqs = 64;
-    status result = turns_read(&a.questions, options->questions, err);
-    if (result == STATUS_OK) result = session_read_config(&a.session, environment, err);
-    if (result == STATUS_OK)
-        result = session_open_model(&a.session, &options->session, environment, false, err);
-    if (result == STATUS_OK) result = session_make_engine(&a.session, &engine, err);
-    if (result == STATUS_OK) result = answer_all(&a, err);
-    for (int turn = 0; turn < MT_BENCH_TURNS; turn++) {
-        for (size_t i = 0; a.requests[turn] && i < a.questions.count; i++)
-            score_request_deinit(&a.requests[turn][i]);
-        free(a.requests[turn]);
-    }
-    free(a.order);
-    turns_deinit(&a.questions);
-    session_close(&a.session);
-    return result;
+    if (options->judgments) return figures(options, err);
+    if (options->questions && options->answers) return judge_prompts(options, err);
+    return error_set(err, STATUS_INVALID, "%s", message(MESSAGE_EVAL_MT_NEEDS));
 }
 
 #define TEXT(name_, field, help_)                                                                  \
@@ -433,11 +263,12 @@ static status generate_answers(const struct mt_options *options,
 status eval_mt_bench(int argc, char *const *argv, const struct environment *environment,
                      struct error *err)
 {
-    struct mt_options options = {0};
-    struct argument engine[SESSION_ENGINE_ARGUMENTS];
+    struct mt_options options = {.judge_api = "openai"};
+    struct argument engine[SESSION_ENGINE_ARGUMENTS], remote[REMOTE_ARGUMENTS];
     const struct argument arguments[] = {
         TEXT("judgments", judgments, JUDGMENTS),
         TEXT("radar", radar, RADAR),
+        TEXT("results", results, RESULTS),
         {.name = "json",
          .type = ARGUMENT_FLAG,
          .value = &options.json,
@@ -451,6 +282,23 @@ status eval_mt_bench(int argc, char *const *argv, const struct environment *envi
          .type = ARGUMENT_FLAG,
          .value = &options.placeholders,
          .help = MESSAGE_OPTION_MT_PLACEHOLDERS},
+        {.name = "judge-url",
+         .type = ARGUMENT_TEXT,
+         .value = &options.judge_url,
+         .placeholder = "URL",
+         .help = MESSAGE_OPTION_MT_JUDGE_URL},
+        {.name = "judge-model",
+         .type = ARGUMENT_TEXT,
+         .value = &options.judge_model,
+         .placeholder = "NAME",
+         .help = MESSAGE_OPTION_MT_JUDGE_MODEL},
+        {.name = "judge-api",
+         .type = ARGUMENT_CHOICE,
+         .value = &options.judge_api,
+         .placeholder = "WORD",
+         .fallback = "openai",
+         .choices = "openai|anthropic",
+         .help = MESSAGE_OPTION_MT_JUDGE_API},
     };
     const struct command command = {
         .name = "eval mt-bench",
@@ -459,6 +307,7 @@ status eval_mt_bench(int argc, char *const *argv, const struct environment *envi
         .details = MESSAGE_EVAL_MT_DETAILS,
         .examples = examples,
         .groups = {{MESSAGE_GROUP_OPTIONS, arguments, sizeof arguments / sizeof *arguments},
+                   remote_arguments_group(&options.remote, remote),
                    session_engine_group(&options.session, engine)},
     };
     struct arguments parsed;
@@ -466,8 +315,5 @@ status eval_mt_bench(int argc, char *const *argv, const struct environment *envi
     status result = command_begin(&parsed, &command, argc, argv, &done, err);
     arguments_deinit(&parsed);
     if (result != STATUS_OK || done) return result;
-    if (options.judgments) return figures(&options, err);
-    if (options.questions && options.generate) return generate_answers(&options, environment, err);
-    if (options.questions && options.answers) return judge_prompts(&options, err);
-    return error_set(err, STATUS_INVALID, "%s", message(MESSAGE_EVAL_MT_NEEDS));
+    return do_steps(&options, environment, err);
 }

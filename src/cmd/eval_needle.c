@@ -1,5 +1,6 @@
 /* twllm eval needle: the passkey in the 出師表, over lengths and depths. */
 #define _GNU_SOURCE
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ static const char examples[] =
 
 struct needle_options {
     struct session_options session;
-    const char *min_length, *max_length, *gap, *output, *svg, *draw, *title;
+    const char *min_length, *max_length, *gap, *output, *svg, *png, *draw, *title, *results;
     int64_t n_tests, beams;
     bool original_scale, no_bos;
 };
@@ -168,17 +169,28 @@ static status measure_all(struct needle_run *run, struct error *err)
 
 /* ---- reports ------------------------------------------------------------------------------------ */
 
+static status draw_one(const struct needle_options *options, const struct needle_grid *grid,
+                       enum picture_kind kind, const char *path, const char *title,
+                       struct error *err)
+{
+    struct strbuf picture = {0};
+    bool taiwan =
+        message(MESSAGE_EVAL_SUMMARY) != message_in(LANGUAGE_ENGLISH, MESSAGE_EVAL_SUMMARY);
+    status result = needle_heat_map(grid, kind, title, options->original_scale, taiwan, &picture);
+    if (result == STATUS_OK) result = file_write_atomic(path, strbuf_view(&picture), err);
+    strbuf_deinit(&picture);
+    return result;
+}
+
 static status draw(const struct needle_options *options, struct str lines, const char *source,
                    const char *title, struct error *err)
 {
     struct needle_grid grid;
-    struct strbuf svg = {0};
-    bool taiwan =
-        message(MESSAGE_EVAL_SUMMARY) != message_in(LANGUAGE_ENGLISH, MESSAGE_EVAL_SUMMARY);
     TRY(needle_read(&grid, lines, source, err));
-    status result = needle_heat_map(&grid, title, options->original_scale, taiwan, &svg);
-    if (result == STATUS_OK) result = file_write_atomic(options->svg, strbuf_view(&svg), err);
-    strbuf_deinit(&svg);
+    status result = STATUS_OK;
+    if (options->svg) result = draw_one(options, &grid, PICTURE_SVG, options->svg, title, err);
+    if (options->png && result == STATUS_OK)
+        result = draw_one(options, &grid, PICTURE_PNG, options->png, title, err);
     needle_grid_deinit(&grid);
     return result;
 }
@@ -208,6 +220,25 @@ static status open_output(struct needle_run *run, struct error *err)
                        : result_file_append(&run->output, strbuf_view(&run->lines), err);
 }
 
+/* Of the whole grid, cells that an earlier run measured included. */
+static status save_results(struct needle_run *run, struct error *err)
+{
+    struct needle_grid grid;
+    double sum = 0;
+    TRY(needle_read(&grid, strbuf_view(&run->lines), "needle", err));
+    for (size_t i = 0; i < grid.count; i++) sum += grid.cells[i].score;
+    double n = (double)grid.count * (double)run->options->n_tests, p = sum / (double)grid.count;
+    needle_grid_deinit(&grid);
+    return eval_save_measure(run->options->results,
+                             (struct eval_measure){.task = "needle",
+                                                   .metric = "acc",
+                                                   .model = run->session.info.name,
+                                                   .value = p,
+                                                   .standard_error = sqrt(p * (1 - p) / (n - 1)),
+                                                   .n = (int64_t)n},
+                             err);
+}
+
 static status run_model(struct needle_run *run, struct error *err)
 {
     const struct needle_options *options = run->options;
@@ -231,7 +262,8 @@ static status run_model(struct needle_run *run, struct error *err)
     TRY(output_printf(err, message(MESSAGE_EVAL_NEEDLE_DONE), (long long)run->n_right,
                       (long long)run->n_tests, (long long)run->n_too_long,
                       (long long)options->beams));
-    if (!options->svg) return STATUS_OK;
+    if (options->results) TRY(save_results(run, err));
+    if (!options->svg && !options->png) return STATUS_OK;
     return draw(options, strbuf_view(&run->lines), "needle",
                 options->title ? options->title : run->session.info.name, err);
 }
@@ -271,7 +303,9 @@ status eval_needle(int argc, char *const *argv, const struct environment *enviro
          .help = MESSAGE_OPTION_NEEDLE_BEAMS},
         TEXT("output", output, NULL, OUTPUT),
         TEXT("svg", svg, NULL, SVG),
+        TEXT("png", png, NULL, PNG),
         TEXT("draw", draw, NULL, DRAW),
+        TEXT("results", results, NULL, RESULTS),
         TEXT("title", title, NULL, TITLE),
         {.name = "original-scale",
          .type = ARGUMENT_FLAG,
@@ -296,7 +330,7 @@ status eval_needle(int argc, char *const *argv, const struct environment *enviro
     status result = command_begin(&parsed, &command, argc, argv, &done, err);
     arguments_deinit(&parsed);
     if (result != STATUS_OK || done) return result;
-    if (options.draw && !options.svg)
+    if (options.draw && !options.svg && !options.png)
         return error_set(err, STATUS_INVALID, message(MESSAGE_OPTION_NEEDS_OTHER), "draw", "svg");
     if (options.draw) return draw_file(&options, err);
     struct needle_run run = {.options = &options, .environment = environment, .output = {.fd = -1}};

@@ -11,6 +11,7 @@
 #include "cmd/eval.h"
 #include "data/json.h"
 #include "eval/answer_parser.h"
+#include "eval/function_calls.h"
 
 /* ---- judging ------------------------------------------------------------------------------------ */
 
@@ -42,6 +43,23 @@ static status judge_letter(enum eval_parser parser, struct eval_question *q, str
     return letter ? strbuf_append_char(shown, letter) : STATUS_OK;
 }
 
+static status judge_calls(struct eval_question *q, struct str text, struct strbuf *shown,
+                          struct error *err)
+{
+    struct arena arena = {0};
+    struct json *answer;
+    struct function_calls_verdict verdict = {.is_correct = false};
+    status result = json_parse(&arena, str_of(q->answer), NULL, "answers", &answer, err);
+    if (result == STATUS_OK)
+        result = function_calls_check(text, json_get(answer, "function"),
+                                      json_get(answer, "ground_truth"), &verdict, err);
+    if (result != STATUS_OK) error_prefix(err, result, "row %u", q->row);
+    arena_deinit(&arena);
+    q->is_correct = verdict.is_correct;
+    q->is_unreadable = verdict.is_unreadable;
+    return result == STATUS_OK ? strbuf_append_c(shown, verdict.reason) : result;
+}
+
 status eval_judge(const struct eval_task *task, struct eval_question *q,
                   const struct score_request *r, struct strbuf *shown, struct error *err)
 {
@@ -55,6 +73,7 @@ status eval_judge(const struct eval_task *task, struct eval_question *q,
         q->is_correct = best == q->gold;
         return strbuf_append_char(shown, q->letters[best]);
     }
+    if (task->parser == EVAL_PARSER_CALLS) return judge_calls(q, strbuf_view(&r->text), shown, err);
     if (task->parser != EVAL_PARSER_EXACT)
         return judge_letter(task->parser, q, strbuf_view(&r->text), shown);
     TRY(strbuf_append(shown, answer_strip(strbuf_view(&r->text))));

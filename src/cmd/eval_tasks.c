@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "cmd/commit.h" /* made by the build */
 #include "cmd/eval.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
@@ -29,6 +30,7 @@ struct run {
     size_t n_tasks;
     char fingerprint[SHA256_HEX], template_sha256[SHA256_HEX];
     int64_t started_us;
+    bool left; /* only an estimate was asked for */
 };
 
 /* ---- what identifies a run ---------------------------------------------------------------------- */
@@ -70,8 +72,16 @@ static status describe_run(const struct run *run, const struct eval_job *job, st
     TRY(strbuf_appendf(out, "\"limit\": %lld, \"bf16_logits\": %s, \"add_bos\": %s, ",
                        (long long)o->limit, o->bf16_logits ? "true" : "false",
                        o->add_bos ? "true" : "false"));
-    return strbuf_appendf(out, "\"max_model_len\": %d, \"twllm\": \"%s\"}\n",
-                          plan->options.max_model_len, twllm_version());
+    if (o->remote.url) {
+        TRY(strbuf_append_c(out, "\"url\": "));
+        TRY(json_write_string(out, str_of(o->remote.url), false));
+        TRY(strbuf_appendf(out, ", \"api\": \"%s\", \"logprobs_by\": \"%s\", ", o->remote.api,
+                           o->remote.logprobs));
+    }
+    return strbuf_appendf(out, "\"max_model_len\": %lld, \"twllm\": \"%s\"}\n",
+                          o->remote.url ? (long long)o->session.max_model_len
+                                        : (long long)plan->options.max_model_len,
+                          twllm_version());
 }
 
 /* ---- preparing ---------------------------------------------------------------------------------- */
@@ -116,7 +126,9 @@ static status prepare_question(const struct run *run, struct eval_job *job, stru
                                struct eval_item *item, struct strbuf *prompt, struct error *err)
 {
     char hash[sizeof q->prompt_hash];
-    TRY(eval_job_prompt(job, q, run->options, &run->session, item, prompt, err));
+    bool remote = run->options->remote.url != NULL;
+    TRY(eval_job_prompt(job, q, run->options, remote ? NULL : &run->session, item, prompt, err));
+    if (remote) TRY(eval_remote_prompt(job, run->options, item, prompt, err));
     hash_prompt(strbuf_view(prompt), hash);
     if (q->done && strcmp(hash, q->prompt_hash) != 0)
         return error_set(err, STATUS_INVALID, message(MESSAGE_EVAL_OTHER_ROWS),
@@ -127,7 +139,11 @@ static status prepare_question(const struct run *run, struct eval_job *job, stru
     q->gold = item->gold;
     q->answer = strndup(strbuf_view(&item->answer).data, item->answer.size);
     if (!q->answer) return error_set(err, STATUS_NO_MEMORY, "a question");
-    status result = prepare_request(run, job, q, strbuf_view(prompt), err);
+    const struct tokenizer *tokenizer =
+        run->session.model ? model_tokenizer(run->session.model) : NULL;
+    status result =
+        remote ? eval_remote_prepare(job, q, run->options, tokenizer, strbuf_view(prompt), err)
+               : prepare_request(run, job, q, strbuf_view(prompt), err);
     return result == STATUS_OK ? result
                                : error_prefix(err, result, "%s_%s, row %u", job->task->name.data,
                                               job->task->subsets[q->subset].name.data, q->row);
@@ -203,6 +219,33 @@ static bool is_cancelled(void *argument)
     return terminal_take_interrupt();
 }
 
+static status take_remote(void *argument, size_t index, struct error *err)
+{
+    struct watch *w = argument;
+    TRY(eval_remote_take(w->order[index], err));
+    return take_question(w, index, w->order[index]->request, err);
+}
+
+static status ask_questions(struct watch *watch, size_t count, struct error *err)
+{
+    struct run *run = watch->run;
+    struct remote_question **questions = calloc(count, sizeof *questions);
+    if (!questions) return error_set(err, STATUS_NO_MEMORY, "%zu questions", count);
+    for (size_t i = 0; i < count; i++)
+        questions[i] = eval_remote_question_of(watch->order[i]->remote);
+    struct eval_remote_run ask = {.arguments = &run->options->remote,
+                                  .model = run->options->session.model,
+                                  .option = "model",
+                                  .environment = run->environment,
+                                  .take = take_remote,
+                                  .is_cancelled = is_cancelled,
+                                  .argument = watch};
+    status result = eval_remote_ask(&ask, questions, count, err);
+    run->left |= ask.left;
+    free(questions);
+    return result;
+}
+
 static status run_questions(struct run *run, struct eval_job *job, struct eval_question **order,
                             size_t count, struct error *err)
 {
@@ -210,7 +253,8 @@ static status run_questions(struct run *run, struct eval_job *job, struct eval_q
     if (!requests) return error_set(err, STATUS_NO_MEMORY, "%zu questions", count);
     for (size_t i = 0; i < count; i++) requests[i] = order[i]->request;
     struct watch watch = {.run = run, .job = job, .order = order};
-    struct score_run score = {.engine = engine_inner(run->session.engine),
+    struct engine *engine = run->session.engine ? engine_inner(run->session.engine) : NULL;
+    struct score_run score = {.engine = engine,
                               .bf16_logits = run->options->bf16_logits,
                               .window = 2 * SEQUENCES,
                               .on_done = take_question,
@@ -218,7 +262,8 @@ static status run_questions(struct run *run, struct eval_job *job, struct eval_q
                               .argument = &watch};
     progress_begin(&watch.progress, STDERR_FILENO, run->environment->term, watch.label, count,
                    false);
-    status result = score_run(&score, requests, count, err);
+    status result = run->options->remote.url ? ask_questions(&watch, count, err)
+                                             : score_run(&score, requests, count, err);
     progress_end(&watch.progress);
     strbuf_deinit(&watch.shown);
     free(requests);
@@ -242,7 +287,8 @@ static status run_job(struct run *run, struct eval_job *job, struct error *err)
     qsort(order, count, sizeof *order, compare_questions);
     if (count) result = run_questions(run, job, order, count, err);
     free(order);
-    if (result == STATUS_OK && job->has_samples) result = result_file_complete(&job->samples, err);
+    if (result == STATUS_OK && job->has_samples && !run->left)
+        result = result_file_complete(&job->samples, err);
     return result;
 }
 
@@ -313,27 +359,49 @@ static status write_tables(const struct run *run, struct strbuf *text, struct er
     return write_file(run, "table.html", text, err);
 }
 
+static void write_date(char date[40])
+{
+    time_t now = time(NULL);
+    struct tm parts;
+    date[0] = '\0';
+    if (gmtime_r(&now, &parts)) strftime(date, 40, "%Y-%m-%dT%H:%M:%SZ", &parts);
+}
+
+status eval_save_measure(const char *path, struct eval_measure measure, struct error *err)
+{
+    char date[40];
+    struct strbuf text = {0};
+    write_date(date);
+    measure.date = date;
+    measure.commit = TWLLM_COMMIT;
+    status result = eval_write_measure(&measure, &text);
+    if (result == STATUS_OK) result = file_write_atomic(path, strbuf_view(&text), err);
+    strbuf_deinit(&text);
+    return result;
+}
+
 static status write_report(struct run *run, struct error *err)
 {
     const struct twllm_memory_plan *plan = &run->session.plan;
-    char date[40] = "";
-    time_t now = time(NULL);
-    struct tm parts;
-    if (gmtime_r(&now, &parts)) strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    char date[40];
+    write_date(date);
     const struct eval_run_info info = {
         .model = run->session.info.name,
         .dtype = run->session.info.weights_dtype,
         .isa = plan->options.isa,
         .version = twllm_version(),
+        .commit = TWLLM_COMMIT,
         .command = run->options->command,
         .date = date,
         .weights_fingerprint = run->fingerprint,
         .template_sha256 = run->options->apply_chat_template ? run->template_sha256 : NULL,
         .data = run->options->data,
+        .url = run->options->remote.url,
         .bf16_logits = run->options->bf16_logits,
         .add_bos = run->options->add_bos,
         .threads = plan->options.threads,
-        .max_model_len = plan->options.max_model_len - 1,
+        .max_model_len = run->options->remote.url ? (int32_t)run->options->session.max_model_len
+                                                  : plan->options.max_model_len - 1,
         .limit = run->options->limit,
         .seconds = (double)(clock_monotonic_us() - run->started_us) * 1e-6,
     };
@@ -382,10 +450,26 @@ static status print_prompts(const struct run *run, struct eval_job *job, struct 
     return result;
 }
 
+/* Nothing but the tokenizer is here. */
+static status open_remote(struct run *run, struct error *err)
+{
+    const struct eval_options *o = run->options;
+    struct session_options options = {.model = o->remote.tokenizer};
+    struct remote_options checked;
+    TRY(remote_arguments_options(&o->remote, o->session.model, "model", run->environment, &checked,
+                                 err));
+    if (options.model)
+        TRY(session_open_model(&run->session, &options, run->environment, true, err));
+    run->session.info.name = o->session.model;
+    run->session.info.weights_dtype = NULL;
+    return STATUS_OK;
+}
+
 static status open_model(struct run *run, struct error *err)
 {
     struct session_options options = run->options->session;
     if (!options.max_num_seqs) options.max_num_seqs = SEQUENCES;
+    if (run->options->remote.url) return open_remote(run, err);
     TRY(session_read_config(&run->session, run->environment, err));
     TRY(session_open_model(&run->session, &run->options->session, run->environment, false, err));
     TRY(session_make_engine(&run->session, &options, err));
@@ -421,10 +505,11 @@ static status run_all(struct run *run, struct error *err)
                 err, result, "%s",
                 message(options->output ? MESSAGE_EVAL_STOPPED_RESUME : MESSAGE_CHAT_STOPPED));
         TRY(result);
+        if (run->left) continue;
         TRY(print_job(&run->jobs[i], err));
         TRY(output_flush(err));
     }
-    return options->output ? write_report(run, err) : STATUS_OK;
+    return options->output && !run->left ? write_report(run, err) : STATUS_OK;
 }
 
 status eval_run_tasks(const struct eval_options *options, const struct environment *environment,

@@ -34,9 +34,10 @@
     X(EVAL_MT_DETAILS,                                                                             \
       "With --judgments: mean, maximum, minimum, median, population standard deviation and count of FastChat's " \
       "judgment file, all (as published, -1 for a judgment without a rating) and by turn and category. With "  \
-      "--questions and --generate: the model's answers. With --questions and --answers: what the judge is to read.", \
+      "--questions and --generate: the model answers first. With --judge-url: a judge rates the answers first. " \
+      "With --questions and --answers alone: what the judge is to read.", \
       "給 --judgments：統計 FastChat 評審檔的平均、最高、最低、中位數、母體標準差與筆數，含全部（與公布方式相同，沒有評分者計 -1）、各輪與各類。" \
-      "給 --questions 與 --generate：由模型作答。給 --questions 與 --answers：輸出要給評審讀的提示。") \
+      "給 --questions 與 --generate：由模型作答。給 --judge-url：先請評審評分。只給 --questions 與 --answers：輸出要給評審讀的提示。") \
     X(EVAL_MT_NEEDS, "give --judgments, or --questions with --generate or --answers",              \
       "請給 --judgments，或 --questions 加上 --generate 或 --answers")                             \
     X(EVAL_MT_HEAD, "                               mean    max    min median       std (population) count\n", \
@@ -45,7 +46,24 @@
     X(EVAL_MT_PARSED, "without unparsable", "去掉沒有評分者")                                      \
     X(EVAL_MT_TURN, "turn %d", "第 %d 輪")                                                         \
     X(EVAL_MT_DIFFERING, "%lld stored scores differ from what the judgments say\n", "有 %lld 個記錄的分數與評語不符\n") \
+    X(EVAL_MT_UNRATED, "%lld judgments have no rating and count as -1:", "%lld 則評語沒有評分，計 -1：") \
+    X(EVAL_MT_OTHER_JUDGE, "%s holds judgments by %.*s, not by %s: choose another --judgments",    \
+      "%s 裡是 %.*s 的評語，不是 %s 的：請換一個 --judgments")                                     \
+    X(EVAL_MT_OTHER_ANSWERS, "%s: question %lld, turn %d was judged with other texts: choose another --judgments", \
+      "%s：第 %lld 題第 %d 輪是以別的內容評的：請換一個 --judgments")                              \
+    X(EVAL_MT_OTHER_MODEL, "%s was begun by model %.*s, not %s: choose another --generate",        \
+      "%s 是模型 %.*s 寫的，不是 %s：請換一個 --generate")                                         \
+    X(EVAL_MT_NO_ANSWER, "%s: no answer to question %lld", "%s：沒有第 %lld 題的回答")            \
+    X(EVAL_MT_JUDGE_NEEDS, "--judge-url needs --questions, --answers (or --generate) and --judgments", \
+      "--judge-url 需要 --questions、--answers（或 --generate）與 --judgments")                    \
+    X(OPTION_MT_JUDGE_URL, "have the answers judged by the model at this address, into --judgments; the options of remote models hold for it too", \
+      "由此位址的模型評審，寫入 --judgments；遠端模型的選項也適用")                                \
+    X(OPTION_MT_JUDGE_API, "the interface the judge speaks", "評審伺服器的介面")                   \
+    X(OPTION_MT_JUDGE_MODEL, "the judge's name there, such as gpt-4", "評審模型在該處的名稱，例如 gpt-4") \
     X(OPTION_MT_JUDGMENTS, "FastChat's judgment file; - for standard input", "FastChat 的評審檔；- 為標準輸入") \
+    X(EVAL_MT_ONE_MODEL, "%s holds judgments of %zu models: --results takes one", "%s 裡有 %zu 個模型的評語：--results 只能放一個") \
+    X(OPTION_MT_RESULTS, "write the mean as a results.json, for the board", "把平均寫成 results.json，供排行榜使用") \
+    X(OPTION_NEEDLE_RESULTS, "write the share of tests passed as a results.json, for the board", "把通過的比例寫成 results.json，供排行榜使用") \
     X(OPTION_MT_RADAR, "draw the categories as an SVG radar chart", "把各類成績畫成 SVG 雷達圖")   \
     X(OPTION_MT_QUESTIONS, "question.jsonl", "question.jsonl")                                     \
     X(OPTION_MT_GENERATE, "answer the questions, into this file", "回答題目，寫入此檔")            \
@@ -69,6 +87,7 @@
     X(OPTION_NEEDLE_BEAMS, "beams to decode with", "解碼的集束數")                                 \
     X(OPTION_NEEDLE_OUTPUT, "file of JSON lines, added to", "JSON 逐行檔案，接續寫入")             \
     X(OPTION_NEEDLE_SVG, "draw the heat map into this file", "把熱圖畫到此檔")                     \
+    X(OPTION_NEEDLE_PNG, "the same as PNG", "同一張圖，PNG 格式")                                  \
     X(OPTION_NEEDLE_DRAW, "draw an earlier run's lines; nothing is measured", "把先前的結果畫成圖，不重測") \
     X(OPTION_NEEDLE_TITLE, "second line of the heat map's title", "熱圖標題的第二行")             \
     X(OPTION_NEEDLE_SCALE, "colours from 0 to the largest score, as the original draws them (0 to 1 otherwise)", \
@@ -87,6 +106,16 @@
     X(EVAL_COMPARE_NO, "no difference shown", "看不出差異")                                        \
     X(EVAL_COMPARE_PART, "  left out: %lld questions that only A has, %lld that only B has\n", "  未計入：只有 A 有的 %lld 題、只有 B 有的 %lld 題\n") \
     X(EVAL_COMPARE_PROMPTS, "  %lld questions were asked with different prompts\n", "  有 %lld 題的提示不同\n") \
+    X(EVAL_BOARD_SUMMARY, "One page that compares many runs.", "把許多次評測放在同一頁比較。")     \
+    X(EVAL_BOARD_DETAILS,                                                                          \
+      "Reads every results*.json below DIR (of this program or of lm-evaluation-harness) and writes one HTML file that loads " \
+      "nothing: sortable, to be filtered by task, with confidence intervals, the card's published rows in grey.", \
+      "讀取 DIR 底下所有 results*.json（本程式或 lm-evaluation-harness 的），寫成一個不載入任何外部檔案的網頁：可排序、可依評測篩選，" \
+      "附信賴區間，模型卡公布的成績以灰色列出。")                                             \
+    X(EVAL_BOARD_NEEDS, "one folder of results is needed", "需要一個存放結果的資料夾")             \
+    X(EVAL_BOARD_SKIPPED, "left out: %s\n", "略過：%s\n")                                         \
+    X(EVAL_BOARD_DONE, "%s: %lld runs\n", "%s：%lld 次評測\n")                                    \
+    X(OPTION_EVAL_BOARD_OUTPUT, "the page", "網頁檔")                                              \
     X(EVAL_NOT_SAMPLES, "%s: not a file of answers", "%s：不是作答檔")                             \
     X(OPTION_EVAL_DATA, "folder with the data sets, as ORG/NAME or NAME; none: the Hugging Face cache", \
       "資料集所在的資料夾，以 ORG/NAME 或 NAME 存放；不給則用 Hugging Face 快取")                  \

@@ -4,6 +4,7 @@
 
 #include "cmd/messages_eval.h"
 #include "cmd/messages_options.h"
+#include "cmd/messages_remote.h"
 #include "cmd/messages_serve.h"
 
 #define MESSAGES_LIST(X)                                                                           \
@@ -13,7 +14,8 @@
     MESSAGES_COMMANDS(X)                                                                           \
     MESSAGES_OPTIONS(X)                                                                            \
     MESSAGES_SERVE(X)                                                                              \
-    MESSAGES_EVAL(X)
+    MESSAGES_EVAL(X)                                                                               \
+    MESSAGES_REMOTE(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \

@@ -81,6 +81,16 @@ status result_file_complete(struct result_file *file, struct error *err)
     return STATUS_OK;
 }
 
+status result_file_complete_with(struct result_file *file, struct str content, struct error *err)
+{
+    if (!file->partial_path) return result_file_append(file, content, err);
+    TRY(file_write_atomic(file->path, content, err));
+    unlink(file->partial_path);
+    free(file->partial_path);
+    file->partial_path = NULL;
+    return STATUS_OK;
+}
+
 void result_file_close(struct result_file *file)
 {
     if (file->fd > STDERR_FILENO) close(file->fd);

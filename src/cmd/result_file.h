@@ -27,6 +27,8 @@ status result_file_open(struct result_file *, const char *path, bool resume, str
 status result_file_append(struct result_file *, struct str line, struct error *);
 /* Syncs and gives the file its name. */
 status result_file_complete(struct result_file *, struct error *);
+/* Instead: puts `content` into the file, whole or not at all, and removes the partial one. */
+status result_file_complete_with(struct result_file *, struct str content, struct error *);
 /* Closes; an incomplete file keeps its partial name, an empty one is removed. */
 void result_file_close(struct result_file *);
 

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 #include "base/str.h"
+#include "eval/picture.h"
 
 enum { NEEDLE_DEPTHS = 10, NEEDLE_MAX_TOKENS = 5, NEEDLE_MAX_CELLS = 4096 };
 
@@ -38,7 +39,7 @@ status needle_write_line(const struct needle_cell *, struct strbuf *out);
 
 /* The heat map, depths from the top, lengths from the left; scores from 0 to 1, or to the largest there is as in
  * the original (which makes a model that is always wrong look right). */
-status needle_heat_map(const struct needle_grid *, const char *subtitle, bool original_scale,
-                       bool taiwan, struct strbuf *svg);
+status needle_heat_map(const struct needle_grid *, enum picture_kind, const char *subtitle,
+                       bool original_scale, bool taiwan, struct strbuf *out);
 
 #endif

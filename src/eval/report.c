@@ -142,6 +142,7 @@ status eval_write_results(const struct eval_run_info *info, const struct eval_re
     TRY(write_member(out, "isa", info->isa));
     TRY(write_member(out, "chat_template_sha256", info->template_sha256));
     TRY(write_member(out, "data", info->data));
+    TRY(write_member(out, "url", info->url));
     TRY(write_member(out, "version", info->version));
     TRY(write_member(out, "command", info->command));
     TRY(strbuf_appendf(out, ", \"bf16_logits\": %s, \"add_bos\": %s, \"threads\": %d, ",
@@ -150,8 +151,25 @@ status eval_write_results(const struct eval_run_info *info, const struct eval_re
     TRY(strbuf_appendf(out, "\"limit\": %lld, \"max_length\": %d}", (long long)info->limit,
                        info->max_model_len));
     TRY(write_member(out, "date", info->date));
+    TRY(write_member(out, "git_hash", info->commit));
     return strbuf_appendf(out, ",\n  \"total_evaluation_time_seconds\": \"%.3f\"\n}\n",
                           info->seconds);
+}
+
+status eval_write_measure(const struct eval_measure *m, struct strbuf *out)
+{
+    TRY(strbuf_appendf(out, "{\n  \"results\": {\"%s\": {\"alias\": \"%s\", \"%s,none\": ", m->task,
+                       m->task, m->metric));
+    TRY(write_number(out, m->value));
+    TRY(strbuf_appendf(out, ", \"%s_stderr,none\": ", m->metric));
+    TRY(write_number(out, m->standard_error));
+    TRY(strbuf_appendf(out, ", \"sample_len\": %lld}},\n  \"config\": {\"model\": \"twllm\"",
+                       (long long)m->n));
+    TRY(write_member(out, "model_args", m->model));
+    TRY(strbuf_append_char(out, '}'));
+    TRY(write_member(out, "date", m->date));
+    TRY(write_member(out, "git_hash", m->commit));
+    return strbuf_append_c(out, "\n}\n");
 }
 
 /* ---- the card's table ---------------------------------------------------------------------------- */
@@ -173,6 +191,13 @@ int eval_card_column(struct str name)
     for (int i = 0; i < EVAL_CARD_COLUMNS; i++)
         if (str_equal_c(name, columns[i].task)) return i;
     return -1;
+}
+
+const char *eval_card_task(int column) { return columns[column].task; }
+
+const char *eval_card_title(int column, bool taiwan)
+{
+    return taiwan && *columns[column].subtitle ? columns[column].subtitle : columns[column].title;
 }
 
 void eval_format_score(const struct eval_score *score, char out[64])

@@ -6,9 +6,10 @@
 
 /* Everything needed to repeat the run. Texts are borrowed. */
 struct eval_run_info {
-    const char *model, *dtype, *isa, *version, *command, *date, *weights_fingerprint;
+    const char *model, *dtype, *isa, *version, *commit, *command, *date, *weights_fingerprint;
     const char *template_sha256; /* of the chat template applied; NULL: none */
     const char *data;            /* the user's folder; NULL: the cache */
+    const char *url;             /* of a remote model; NULL: it ran here */
     bool bf16_logits, add_bos;
     int32_t threads, max_model_len;
     int64_t limit; /* questions per subset, 0: all */
@@ -24,6 +25,14 @@ struct eval_result {
 status eval_write_results(const struct eval_run_info *, const struct eval_result *, size_t count,
                           struct strbuf *out);
 
+/* A single figure of a run that is no task, in the same shape: TW MT-Bench's mean, the needle's share. */
+struct eval_measure {
+    const char *task, *metric, *model, *date, *commit;
+    double value, standard_error; /* NaN where it cannot be had */
+    int64_t n;
+};
+status eval_write_measure(const struct eval_measure *, struct strbuf *out);
+
 /* One line of the table: texts are Markdown, NULL stands for "-". */
 enum { EVAL_CARD_COLUMNS = 7 };
 struct eval_card_row {
@@ -33,6 +42,9 @@ struct eval_card_row {
 bool eval_published_row(size_t index, struct eval_card_row *);
 /* Which column a task fills: -1 for none. */
 int eval_card_column(struct str task_name);
+/* The task of a column, and its title. */
+const char *eval_card_task(int column);
+const char *eval_card_title(int column, bool taiwan);
 
 enum eval_table { EVAL_TABLE_MARKDOWN, EVAL_TABLE_HTML };
 /* Rows of this program's runs first (marked as such, with 95 % intervals in the cells they bring), then the

@@ -170,6 +170,28 @@ status score_prepare_answer(struct score_request *r, const struct tokenizer *t, 
     return error_set(err, STATUS_INVALID, "an empty prompt cannot be continued");
 }
 
+/* add_probes leaves the choices one behind the other, behind the prompt; every token of one has a probe. */
+const token_id *score_choice_ids(const struct score_request *r, int index, size_t *count)
+{
+    size_t before = 0;
+    *count = 0;
+    for (size_t i = 0; i < r->n_probes; i++) {
+        for (int k = 0; k < r->probes[i].n_wanted; k++) {
+            before += r->probes[i].choices[k] < index;
+            *count += r->probes[i].choices[k] == index;
+        }
+    }
+    return r->prompt + r->n_prompt + before;
+}
+
+size_t score_choices_cut(const struct score_request *r)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < r->n_probes; i++)
+        if (r->probes[i].skip > most) most = r->probes[i].skip;
+    return most;
+}
+
 /* ---- running ------------------------------------------------------------------------------------ */
 
 /* Reads the wanted log-probabilities; bans nothing. Float, as the harness computes them. */

@@ -44,6 +44,10 @@ status score_prepare_answer(struct score_request *, const struct tokenizer *, st
                             bool add_bos, size_t max_tokens, const struct sampling_params *params,
                             struct error *err);
 
+/* The tokens of choice `index` of a prepared question, and how many of the prompt's first tokens are cut off. */
+const token_id *score_choice_ids(const struct score_request *, int index, size_t *count);
+size_t score_choices_cut(const struct score_request *);
+
 struct score_run {
     struct engine *engine;
     bool

@@ -155,11 +155,12 @@ static status take_subsets(struct parse *p)
 static status take_words(struct parse *p)
 {
     static const char *const methods[] = {"loglikelihood", "generate"};
-    static const char *const parsers[] = {"exact", "ievals", "miulab", "miulab_cot", "tceval"};
+    static const char *const parsers[] = {"exact",      "ievals", "miulab",
+                                          "miulab_cot", "tceval", "calls"};
     static const char *const averages[] = {"micro", "macro", "macro_groups"};
     int method = 0, parser = 0, average = 0;
     TRY(take_word(p, "method", methods, 2, &method));
-    TRY(take_word(p, "parser", parsers, 5, &parser));
+    TRY(take_word(p, "parser", parsers, 6, &parser));
     TRY(take_word(p, "average", averages, 3, &average));
     p->task->method = (enum eval_method)method;
     p->task->parser = (enum eval_parser)parser;

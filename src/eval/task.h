@@ -18,7 +18,7 @@
  *    "possible_answers": "ABCD",       a row whose answer is not among them is refused, by name
  *    "chat": true, "system": "...", "shot_answer": "{{answer}}",
  *                                      the prompt is a conversation: description and text are the first user turn
- *    "stop": ["\n"], "max_tokens": 128, "parser": "exact" | "ievals" | "miulab" | "miulab_cot" | "tceval",
+ *    "stop": ["\n"], "max_tokens": 128, "parser": "exact" | "ievals" | "miulab" | "miulab_cot" | "tceval" | "calls",
  *    "average": "micro" (questions) | "macro" (subsets) | "macro_groups" (groups of subsets),
  *    "subsets": [{"name": "...", "label": "...", "group": "...", "letters": "...", "config": "...",
  *                 "dataset": "...", "split": "...", "fewshot_split": "..."}]}
@@ -44,6 +44,7 @@ enum eval_parser {
     EVAL_PARSER_MIULAB,
     EVAL_PARSER_MIULAB_COT,
     EVAL_PARSER_TCEVAL,
+    EVAL_PARSER_CALLS, /* answer: {"function": [...], "ground_truth": [...]} of eval/function_calls.h */
 };
 enum eval_average { EVAL_MICRO, EVAL_MACRO, EVAL_MACRO_GROUPS };
 

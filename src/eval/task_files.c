@@ -22,7 +22,8 @@
     X(pega_mmlu, "pega_mmlu")                                                                      \
     X(umtceval, "umtceval")                                                                        \
     X(belebele, "belebele_zho_Hant")                                                               \
-    X(mmlu, "mmlu")
+    X(mmlu, "mmlu")                                                                                \
+    X(function_calling, "function-calling")
 
 #define X(symbol, name)                                                                            \
     __asm__(".section .rodata\n"                                                                   \

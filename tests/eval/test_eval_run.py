@@ -63,7 +63,7 @@ def test_log_likelihoods_equal_transformers(twllm, legal, tmp_path, root):
         assert sample["filtered_resps"] == "ABCD"[best] and sample["acc"] == (rows[prompt["doc_id"]]["answer"] == "ABCD"[best])
 
 
-def test_results_have_the_harness_shape(twllm, legal, tmp_path):
+def test_results_have_the_harness_shape(twllm, legal, tmp_path, root):
     data, rows = legal
     done = twllm("eval", "tw_legal", "--data", data, "--output", tmp_path / "out", "--shots", "0")
     assert done.returncode == 0, done.stderr
@@ -77,6 +77,8 @@ def test_results_have_the_harness_shape(twllm, legal, tmp_path):
         assert results["results"][name]["acc_stderr,none"] == pytest.approx((p * (1 - p) / 59) ** 0.5)
     assert results["n-shot"] == {"tw_legal": 0} and results["n-samples"]["tw_legal_default"] == {"effective": 60}
     assert f"{right} of 60 right" in done.stdout
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=root).stdout
+    assert commit.startswith(results["git_hash"].removesuffix("-dirty")) or results["git_hash"] == "unknown"
     table = (tmp_path / "out/table.md").read_text()
     assert table.count("(published)") == 22 and "| 74.76% | 80.95% | 68.42% | 7.54 |" in table
     assert "<td>74.76%</td>" in (tmp_path / "out/table.html").read_text()

@@ -48,6 +48,14 @@ def test_the_cards_six_figures(twllm, tmp_path):
                      "extraction": (7.9, 8.5), "stem": (8.9, 9.1), "humanities": (8.25, 8.55)}
     text = figures(twllm, tmp_path, published(), "--radar", tmp_path / "radar.svg")
     assert re.search(r"all, as published +7\.5375 +10 +1 +9 +3\.0349783771882133 +160", text)
+    one = [line for line in published() if line["model"] == "Llama-3-Taiwan"]
+    figures(twllm, tmp_path, one, "--results", tmp_path / "results.json")
+    result = json.loads((tmp_path / "results.json").read_text())
+    assert result["results"]["mt-bench"]["score,none"] == 7.5375 and result["config"]["model_args"] == "Llama-3-Taiwan"
+    assert result["results"]["mt-bench"]["score_stderr,none"] == pytest.approx(3.0445073751319285 / 160**0.5)  # the sample's deviation
+    (tmp_path / "two.jsonl").write_text("".join(json.dumps(line) + "\n" for line in published()))
+    both = twllm("eval", "mt-bench", "--judgments", tmp_path / "two.jsonl", "--results", tmp_path / "two.json")
+    assert both.returncode == 2 and "2 models: --results takes one" in both.stderr and not (tmp_path / "two.json").exists()
     svg = (tmp_path / "radar.svg").read_text()
     assert svg.count("<polygon") == 5 + 2 and "Llama-3-Taiwan-8B-rc1 7.21" in svg
 

@@ -1,8 +1,10 @@
 """The needle run on the embedded model: keys against numpy, lines as the original writes them, going on, the map."""
 import json
+import os
 import subprocess
 
 import numpy
+from copying_model import write_checkpoint
 
 
 def test_keys_equal_numpys(probe):
@@ -39,3 +41,33 @@ def test_too_long_is_a_fail_not_a_cut(twllm, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "0 of 10 passed (10 too long for the model)" in done.stdout
     assert all(json.loads(line)["score"] == 0 for line in (tmp_path / "n.jsonl").read_text().splitlines())
+
+
+def essay_of(probe):
+    """The words that prompts are made of, from the prompts themselves."""
+    return subprocess.run([probe("probe_needle"), "2500", "0.5"], capture_output=True, text=True, check=True).stdout
+
+
+FEW = [] if os.environ.get("TWLLM_LONG") else ["--num-tests", "1"]  # keys a cell; ten take minutes of processor time
+
+
+def test_a_model_that_copies_passes_the_whole_grid(twllm, probe, root, tmp_path):
+    """1k to 25k characters, ten depths, four beams as on the card; a shorter grid greedily, as by default."""
+    tokenizer = write_checkpoint(tmp_path / "copies", root, essay_of(probe))
+    assert len(tokenizer.encode(essay_of(probe)).ids) < 500  # a clause is a token: what makes the grid affordable here
+    for beams, lengths in (("4", (1, 9, 17, 25)), ("1", (1, 9))):
+        out = tmp_path / f"beams{beams}.jsonl"
+        done = twllm("eval", "needle", "-m", tmp_path / "copies", "--max-length", f"{lengths[-1] + 8}k", "--beams", beams, *FEW, "--output", out, "--results", tmp_path / "results.json", "--png", tmp_path / "map.png", timeout=500)
+        assert done.returncode == 0, done.stderr
+        n = len(lengths) * 10 * (1 if FEW else 10)
+        assert f"{n} of {n} passed (0 too long for the model), {beams} beams" in done.stdout
+        assert json.loads((tmp_path / "results.json").read_text())["results"]["needle"] == {"alias": "needle", "acc,none": 1.0, "acc_stderr,none": 0.0, "sample_len": n}
+        cells = [json.loads(line) for line in out.read_text().splitlines()]
+        assert [cell["context_length"] for cell in cells] == [f"{n}k" for n in lengths for _ in range(10)] and all(cell["score"] == 1 for cell in cells)
+
+
+def test_a_model_of_random_weights_fails_the_whole_grid(twllm, probe, root, tmp_path):
+    write_checkpoint(tmp_path / "random", root, essay_of(probe), shuffled=True)
+    done = twllm("eval", "needle", "-m", tmp_path / "random", "--max-length", "33k", *FEW, "--output", tmp_path / "out.jsonl", timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert f"0 of {40 if FEW else 400} passed (0 too long for the model), 1 beams" in done.stdout

@@ -84,7 +84,8 @@ TEST(repeated_cells_are_averaged_and_drawn)
     CHECK_INT(grid.count, 3);
     CHECK_INT(grid.cells[2].length, 9);
     CHECK_NEAR(grid.cells[2].score, 0.25, 1e-12);
-    CHECK_INT(needle_heat_map(&grid, "a <model> & more", false, true, &svg), STATUS_OK);
+    CHECK_INT(needle_heat_map(&grid, PICTURE_SVG, "a <model> & more", false, true, &svg),
+              STATUS_OK);
     CHECK(str_find(strbuf_view(&svg), STR("fill=\"#0CD79F\"")) > 0); /* 1: the last colour */
     CHECK(str_find(strbuf_view(&svg), STR("fill=\"#F0496E\"")) > 0); /* 0: the first */
     CHECK(str_find(strbuf_view(&svg), STR("a &lt;model> &amp; more")) > 0);

@@ -5,5 +5,5 @@ if (!browserPath) {
   console.log('no Chromium: scripts/ensure-web.sh installs it\n0 passed, 1 failed, 0 skipped');
   process.exit(1);
 }
-for (const file of ['pure', 'chat', 'history', 'input', 'hostile', 'live']) await import(`./${file}.mjs`);
+for (const file of ['pure', 'chat', 'history', 'input', 'hostile', 'live', 'board']) await import(`./${file}.mjs`);
 process.exit((await runAll(process.argv[2])) ? 0 : 1);

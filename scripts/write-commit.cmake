@@ -1,0 +1,17 @@
+# cmake -DSOURCE=... -DOUT=... -P write-commit.cmake: a header with the commit of the sources, written when it changes.
+find_package(Git QUIET)
+set(commit unknown)
+if(GIT_FOUND AND EXISTS ${SOURCE}/.git)
+  execute_process(COMMAND ${GIT_EXECUTABLE} -C ${SOURCE} describe --always --dirty --abbrev=12 --exclude=*
+                  OUTPUT_VARIABLE found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE result)
+  if(result EQUAL 0)
+    set(commit ${found})
+  endif()
+endif()
+set(text "/* Written by scripts/write-commit.cmake. */\n#define TWLLM_COMMIT \"${commit}\"\n")
+if(EXISTS ${OUT})
+  file(READ ${OUT} old)
+endif()
+if(NOT "${old}" STREQUAL "${text}")
+  file(WRITE ${OUT} "${text}")
+endif()
