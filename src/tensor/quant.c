@@ -193,19 +193,7 @@ bool quant_to_float(enum dtype dtype, const void *data, int64_t n, float *out)
         for (int64_t i = 0; i < n / (elements); i++)                                               \
             from_##type((const struct quant_##type *)data + i, out + i * (elements));              \
         return true;
-        BLOCKS(Q4_0, q4_0, QUANT_BLOCK)
-        BLOCKS(Q4_1, q4_1, QUANT_BLOCK)
-        BLOCKS(Q5_0, q5_0, QUANT_BLOCK)
-        BLOCKS(Q5_1, q5_1, QUANT_BLOCK)
-        BLOCKS(Q8_0, q8_0, QUANT_BLOCK)
-        BLOCKS(Q2_K, q2_k, QUANT_SUPER)
-        BLOCKS(Q3_K, q3_k, QUANT_SUPER)
-        BLOCKS(Q4_K, q4_k, QUANT_SUPER)
-        BLOCKS(Q5_K, q5_k, QUANT_SUPER)
-        BLOCKS(Q6_K, q6_k, QUANT_SUPER)
-        BLOCKS(IQ4_NL, iq4_nl, QUANT_BLOCK)
-        BLOCKS(IQ4_XS, iq4_xs, QUANT_SUPER)
-        BLOCKS(MXFP4, mxfp4, QUANT_BLOCK)
+        QUANT_BLOCKS(BLOCKS)
 #undef BLOCKS
     default:
         return false;

@@ -118,7 +118,29 @@ static inline void quant_scale_min(const uint8_t scales[12], int j, int *s, int 
 /* The sixteen s of Q3_K, 32 already taken off. */
 void quant_q3_scales(const uint8_t scales[12], int8_t out[16]);
 
+/* X(NAME, structure, elements) of every type above. */
+#define QUANT_BLOCKS(X)                                                                            \
+    X(Q4_0, q4_0, QUANT_BLOCK)                                                                     \
+    X(Q4_1, q4_1, QUANT_BLOCK)                                                                     \
+    X(Q5_0, q5_0, QUANT_BLOCK)                                                                     \
+    X(Q5_1, q5_1, QUANT_BLOCK)                                                                     \
+    X(Q8_0, q8_0, QUANT_BLOCK)                                                                     \
+    X(Q2_K, q2_k, QUANT_SUPER)                                                                     \
+    X(Q3_K, q3_k, QUANT_SUPER)                                                                     \
+    X(Q4_K, q4_k, QUANT_SUPER)                                                                     \
+    X(Q5_K, q5_k, QUANT_SUPER)                                                                     \
+    X(Q6_K, q6_k, QUANT_SUPER)                                                                     \
+    X(IQ4_NL, iq4_nl, QUANT_BLOCK)                                                                 \
+    X(IQ4_XS, iq4_xs, QUANT_SUPER)                                                                 \
+    X(MXFP4, mxfp4, QUANT_BLOCK)
+
 /* n elements (a whole number of blocks) of contiguous data; also for F32, F16 and BF16. False for any other type. */
 bool quant_to_float(enum dtype, const void *data, int64_t n, float *out);
+
+/* The other way: n finite numbers to blocks that come near them, the same for the same input on every machine. The sum
+ * of importance (x - x')^2 over each block is made small, by search (quant_fit.h); importance (n), each at least 0, or
+ * NULL for all equal. Q8_0 takes the largest magnitude / 127 as its scale whatever the importance. F16 rounds what is
+ * too large to infinity. */
+bool quant_from_float(enum dtype, const float *x, int64_t n, const float *importance, void *out);
 
 #endif
