@@ -15,6 +15,8 @@
     X(detokenize, DETOKENIZE_SUMMARY)                                                              \
     X(template, TEMPLATE_SUMMARY)                                                                  \
     X(inspect, INSPECT_SUMMARY)                                                                    \
+    X(convert, CONVERT_SUMMARY)                                                                    \
+    X(quantize, QUANTIZE_SUMMARY)                                                                  \
     X(bench, BENCH_SUMMARY)                                                                        \
     X(eval, EVAL_SUMMARY)
 
