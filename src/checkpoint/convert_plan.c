@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/float16.h"
 #include "checkpoint/model_export.h"
 #include "text/tokenizer_export.h"
 
@@ -30,6 +31,23 @@ static enum dtype plain_type(enum dtype from)
     return dtype_is_quantised(from) ? DTYPE_BF16 : from;
 }
 
+/* GGUF files hold vectors as F32: where nothing is lost they go back to the type of the matrices. */
+static enum dtype vector_type(const struct convert_plan *plan, const struct tensor *from)
+{
+    const struct tensor_entry *first =
+        tensor_set_find(plan->checkpoint->tensors, STR("token_embd.weight"));
+    enum dtype type = first ? plain_type(first->tensor.dtype) : DTYPE_F32;
+    if (from->dtype != DTYPE_F32) return from->dtype;
+    for (int64_t i = 0; i < from->shape[0]; i++) {
+        float x, back;
+        memcpy(&x, (const char *)from->data + (size_t)i * sizeof x, sizeof x);
+        uint16_t bits = type == DTYPE_F16 ? f16_from_float(x) : bf16_from_float(x);
+        back = type == DTYPE_F16 ? f16_to_float(bits) : bf16_to_float(bits);
+        if (back != x) return DTYPE_F32;
+    }
+    return type;
+}
+
 static status choose_type(const struct convert_plan *plan, const struct llama_weight *w,
                           struct convert_item *item, struct error *err)
 {
@@ -39,7 +57,9 @@ static status choose_type(const struct convert_plan *plan, const struct llama_we
         to = quant_mix_choose(types, &plan->checkpoint->config, w->layer, w->gguf_name, w->columns);
     else
         to = plan->options->to_safetensors ? plain_type(from) : from;
-    if (w->n_dims == 1) to = plan->options->to_safetensors ? plain_type(to) : DTYPE_F32;
+    if (w->n_dims == 1 && !plan->options->to_safetensors) to = DTYPE_F32;
+    if (w->n_dims == 1 && plan->options->to_safetensors && types->mix == QUANT_MIX_NONE)
+        to = vector_type(plan, &item->from);
     if (plan->options->to_safetensors && dtype_is_quantised(to))
         return error_set(err, STATUS_UNSUPPORTED,
                          "safetensors files hold F32, F16 or BF16 here, not %s", dtype_name(to));

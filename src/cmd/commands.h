@@ -17,6 +17,8 @@
     X(inspect, INSPECT_SUMMARY)                                                                    \
     X(convert, CONVERT_SUMMARY)                                                                    \
     X(quantize, QUANTIZE_SUMMARY)                                                                  \
+    X(imatrix, IMATRIX_SUMMARY)                                                                    \
+    X(perplexity, PERPLEXITY_SUMMARY)                                                              \
     X(bench, BENCH_SUMMARY)                                                                        \
     X(eval, EVAL_SUMMARY)
 

@@ -40,6 +40,27 @@
       "%s：%.1f MB，%zu 個張量，%zu 個檔案，每個權重 %.2f 位元\n")                                 \
     X(CONVERT_ERROR, "relative error of what was quantised: %.5f\n", "量化部分的相對誤差：%.5f\n") \
     X(CONVERT_RESUMED, "%.1f MB were there from an earlier run\n", "其中 %.1f MB 是先前已寫好的\n") \
+    X(PERPLEXITY_SUMMARY, "Measure how well a model predicts a text, or how far it is from another.", \
+      "測量模型預測一段文字的能力，或與另一個模型的差距。")                                        \
+    X(PERPLEXITY_DETAILS,                                                                          \
+      "The text is cut into windows of --ctx-size tokens; the second half of each is counted. The numbers are those "  \
+      "of llama.cpp's llama-perplexity, and base files are read and written in its form.",         \
+      "文字切成每段 --ctx-size 個詞元，各段的後半計入。數字與 llama.cpp 的 llama-perplexity 相同，基準檔的格式也相同。") \
+    X(IMATRIX_SUMMARY, "Measure on a text which weights matter, for quantize.", "在文字上量出哪些權重重要，供 quantize 使用。") \
+    X(IMATRIX_DETAILS,                                                                             \
+      "Runs the text through the model and sums the squares of what meets each column of each matrix. OUTPUT is in "   \
+      "llama.cpp's form (GGUF), which llama-quantize reads too.",                                  \
+      "讓文字通過模型，累計每個矩陣各欄輸入值的平方。OUTPUT 是 llama.cpp 的格式（GGUF），llama-quantize 也能讀。") \
+    X(GROUP_COMPARE, "Comparison:", "比較：")                                                      \
+    X(OPTION_MEASURE_FILE, "the text; - for standard input", "文字檔；- 為標準輸入")               \
+    X(OPTION_CTX_SIZE, "tokens of a window", "每段的詞元數")                                       \
+    X(OPTION_CHUNKS, "windows at most; otherwise the whole text", "最多幾段；不給則全部")          \
+    X(OPTION_KL_BASE, "file of a model's log-probabilities: written, or read with --kl-divergence", \
+      "模型對數機率的檔案：寫入；加上 --kl-divergence 則讀取")                                     \
+    X(OPTION_KL, "compare with the base file, whose text is taken", "與基準檔比較，文字也取自該檔") \
+    X(MEASURE_NEEDS_FILE, "give a text with --file", "請用 --file 給一段文字")                     \
+    X(PROGRESS_MEASURING, "Measuring", "測量中")                                                   \
+    X(IMATRIX_DONE, "%s: %zu matrices, %u windows of %u tokens\n", "%s：%zu 個矩陣，%u 段，每段 %u 個詞元\n") \
     X(CONVERT_NO_IMPORTANCE, "%zu matrices are not in the importances and were weighed evenly\n", \
       "有 %zu 個矩陣不在重要性檔案裡，以相同權重處理\n")
 /* clang-format on */
