@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/journal.h"
 #include "base/sha256.h"
@@ -17,7 +18,8 @@
 
 enum {
     CHUNK_ELEMENTS = 1 << 20,
-    SYNC_BYTES = 256 << 20, /* what a power failure may cost again */
+    SYNC_BYTES = 256 << 20, /* so much, or what is done in so much time, may be lost by an interruption */
+    SYNC_US = 1000000,
 };
 
 struct run {
@@ -31,6 +33,7 @@ struct run {
     struct journal journal;
     struct strbuf pending; /* lines of the journal that wait for their bytes to be on the disk */
     uint64_t pending_bytes;
+    int64_t synced_us;
 };
 
 /* One tensor, shared among the workers by chunks of rows. */
@@ -231,6 +234,7 @@ static status flush_journal(struct run *run, struct error *err)
     TRY(journal_append(&run->journal, strbuf_view(&run->pending), err));
     strbuf_clear(&run->pending);
     run->pending_bytes = 0;
+    run->synced_us = clock_monotonic_us();
     return STATUS_OK;
 }
 
@@ -243,7 +247,8 @@ static status note_item(struct run *run, size_t index, struct error *err)
     if (result != STATUS_OK) return error_set(err, result, "the journal: no memory");
     item->is_done = true;
     run->pending_bytes += item->bytes;
-    return run->pending_bytes >= SYNC_BYTES ? flush_journal(run, err) : STATUS_OK;
+    bool due = run->pending_bytes >= SYNC_BYTES || clock_monotonic_us() - run->synced_us >= SYNC_US;
+    return due ? flush_journal(run, err) : STATUS_OK;
 }
 
 /* Marks the tensors that the journal lists; each is read back before it is believed. */
@@ -422,7 +427,8 @@ status convert_run(const struct checkpoint *checkpoint, const char *output,
     struct convert_plan plan;
     *report = (struct convert_report){0};
     TRY(convert_plan_make(&plan, checkpoint, output, options, err));
-    struct run run = {.plan = &plan, .err = err, .total = plan.total_bytes, .journal = {.fd = -1}};
+    struct run run = {.plan = &plan, .err = err, .total = plan.total_bytes, .journal = {.fd = -1},
+                      .synced_us = clock_monotonic_us()};
     status result = STATUS_OK;
     if (options->to_safetensors && !file_is_directory(output) && mkdir(output, 0777) != 0)
         result = error_set(err, STATUS_IO, "%s: cannot make this folder", output);

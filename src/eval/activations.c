@@ -153,6 +153,9 @@ status activations_measure(const struct activations_options *options, struct imp
     struct observer o = {.table = *options->table, .real = options->table};
     *out = (struct importance){0};
     o.table.linear = observe_linear;
+    o.table.attention_input = NULL; /* these would not come by op_linear */
+    o.table.feed_forward_input = NULL;
+    o.table.linear_add = NULL;
     status result = make_inputs(&o, llama_model_config(options->model), err);
     if (result == STATUS_OK) result = run(options, &o, out, err);
     for (int64_t i = 0; o.inputs && i < o.n_inputs; i++) free(o.inputs[i].sums);

@@ -17,6 +17,7 @@ struct llama_workspace {
     struct tensor gate, up;                   /* (T, F) */
     struct tensor cosines;                    /* (T, HD / 2) */
     struct tensor sines;                      /* (T, HD / 2) */
+    struct tensor ordered;                    /* (T, widest): inputs in the order of packed columns, or absent */
     struct tensor last_residual, last_normed; /* (R, D): rows whose logits are wanted */
     int32_t *slot_table;                      /* open addressing over the step's slots */
     int64_t slot_table_size;                  /* a power of two above 2 T */

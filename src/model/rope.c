@@ -337,7 +337,7 @@ bool rope_config_find_llama3(struct rope_config *rope)
     trial.low_freq_factor = 1;
     trial.high_freq_factor = 4;
     trial.factor = round((double)divisors[rope->n_pairs - 1] * 1024) / 1024;
-    for (int64_t length = 1024; length <= 1 << 20; length *= 2) {
+    for (int64_t length = 16; length <= 1 << 20; length *= 2) {
         bool same = true;
         trial.original_max_position_embeddings = length;
         fill_llama3(&trial);
