@@ -12,7 +12,7 @@
 
 static status os_error(struct error *err, const char *path, const char *doing)
 {
-    status code = errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND
+    status code = errno == ENOENT || errno == ENOTDIR  ? STATUS_NOT_FOUND
                   : errno == ENOSPC || errno == EDQUOT ? STATUS_NO_SPACE
                                                        : STATUS_IO;
     return error_set(err, code, "%s: cannot %s: %s", path, doing, strerror(errno));
@@ -26,9 +26,8 @@ static status check_space(const struct file_sink *sink, uint64_t held, struct er
     uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
     uint64_t needed = sink->size > held ? sink->size - held : 0;
     if (needed <= available) return STATUS_OK;
-    return error_set(err, STATUS_NO_SPACE,
-                     "%s: %.2f GB more are needed, the disk has %.2f GB free", sink->path,
-                     (double)needed / 1e9, (double)available / 1e9);
+    return error_set(err, STATUS_NO_SPACE, "%s: %.2f GB more are needed, the disk has %.2f GB free",
+                     sink->path, (double)needed / 1e9, (double)available / 1e9);
 }
 
 static status reserve(struct file_sink *sink, struct error *err)

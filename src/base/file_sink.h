@@ -25,8 +25,7 @@ status file_sink_open(struct file_sink *, const char *path, uint64_t size, bool 
                       struct error *err);
 status file_sink_write(const struct file_sink *, uint64_t offset, const void *, size_t,
                        struct error *err);
-status file_sink_read(const struct file_sink *, uint64_t offset, void *, size_t,
-                      struct error *err);
+status file_sink_read(const struct file_sink *, uint64_t offset, void *, size_t, struct error *err);
 /* What was written so far is on the disk. */
 status file_sink_sync(const struct file_sink *, struct error *err);
 /* Asks the system to forget its copies, so that reads come from the disk. */

@@ -25,13 +25,16 @@ static status read_lines(struct journal *j, struct str task, struct strbuf *line
         result = strbuf_reserve(&all, 4096);
         if (result != STATUS_OK) break;
         got = pread(j->fd, all.data + all.size, 4096, (off_t)all.size);
-        if (got < 0 && errno == EINTR) got = 1;
-        else if (got > 0) all.size += (size_t)got;
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            all.size += (size_t)got;
     }
     if (got < 0) result = os_error(err, j->path, "read");
     while (all.size && all.data[all.size - 1] != '\n') all.size--;
     struct str view = strbuf_view(&all);
-    bool same = str_starts_with(view, task) && view.size > task.size && view.data[task.size] == '\n';
+    bool same =
+        str_starts_with(view, task) && view.size > task.size && view.data[task.size] == '\n';
     if (result == STATUS_OK && same)
         result = strbuf_append(lines, str_slice(view, task.size + 1, view.size));
     if (result == STATUS_OK && ftruncate(j->fd, same ? (off_t)view.size : 0) != 0)
@@ -56,8 +59,8 @@ status journal_open(struct journal *j, const char *path, struct str task, struct
     if (j->fd < 0)
         result = os_error(err, path, "create");
     else if (flock(j->fd, LOCK_EX | LOCK_NB) != 0)
-        result = error_set(err, STATUS_NO_SPACE, "%s: another process is at work on this output",
-                           path);
+        result =
+            error_set(err, STATUS_NO_SPACE, "%s: another process is at work on this output", path);
     else
         result = read_lines(j, task, lines, err);
     if (result != STATUS_OK) journal_close(j, false);

@@ -18,8 +18,9 @@
 
 enum {
     CHUNK_ELEMENTS = 1 << 20,
-    SYNC_BYTES = 256 << 20, /* so much, or what is done in so much time, may be lost by an interruption */
-    SYNC_US = 1000000,
+    SYNC_BYTES =
+        256 << 20, /* so much, or what is done in so much time, may be lost by an interruption */
+    SYNC_US = 300000,
 };
 
 struct run {
@@ -41,7 +42,8 @@ struct job {
     struct run *run;
     struct convert_item *item;
     int64_t chunk_rows, n_chunks, next;
-    uint64_t digest[2]; /* atomic: chunks come in any order, their digests are combined by exclusive or */
+    uint64_t digest
+        [2]; /* atomic: chunks come in any order, their digests are combined by exclusive or */
     double squares, error_squares;
     int lock, failed; /* failed: atomic; the first error is kept */
     status result;
@@ -241,9 +243,8 @@ static status flush_journal(struct run *run, struct error *err)
 static status note_item(struct run *run, size_t index, struct error *err)
 {
     struct convert_item *item = &run->plan->items[index];
-    status result =
-        strbuf_appendf(&run->pending, "%zu %016" PRIx64 " %016" PRIx64 "\n", index,
-                       item->digest.words[0], item->digest.words[1]);
+    status result = strbuf_appendf(&run->pending, "%zu %016" PRIx64 " %016" PRIx64 "\n", index,
+                                   item->digest.words[0], item->digest.words[1]);
     if (result != STATUS_OK) return error_set(err, result, "the journal: no memory");
     item->is_done = true;
     run->pending_bytes += item->bytes;
@@ -427,7 +428,10 @@ status convert_run(const struct checkpoint *checkpoint, const char *output,
     struct convert_plan plan;
     *report = (struct convert_report){0};
     TRY(convert_plan_make(&plan, checkpoint, output, options, err));
-    struct run run = {.plan = &plan, .err = err, .total = plan.total_bytes, .journal = {.fd = -1},
+    struct run run = {.plan = &plan,
+                      .err = err,
+                      .total = plan.total_bytes,
+                      .journal = {.fd = -1},
                       .synced_us = clock_monotonic_us()};
     status result = STATUS_OK;
     if (options->to_safetensors && !file_is_directory(output) && mkdir(output, 0777) != 0)

@@ -14,8 +14,9 @@
 enum convert_phase { CONVERT_WRITING, CONVERT_VERIFYING };
 
 struct convert_options {
-    bool to_safetensors;              /* else GGUF */
-    struct quant_mix_options types;   /* mix NONE: each matrix keeps its type (BF16 where safetensors have no such type) */
+    bool to_safetensors; /* else GGUF */
+    struct quant_mix_options
+        types; /* mix NONE: each matrix keeps its type (BF16 where safetensors have no such type) */
     bool allow_requantize;            /* from one quantised type to another */
     uint64_t split_bytes;             /* most bytes of tensors in one file; 0: one file */
     const struct importance *weights; /* NULL: none */
@@ -29,7 +30,8 @@ struct convert_report {
     size_t n_files, n_tensors, n_without_importance;
     int64_t n_parameters;
     double bits_per_weight;
-    double error; /* relative: sqrt(sum (x - x')^2 / sum x^2) over the matrices that were quantised in this run */
+    double
+        error; /* relative: sqrt(sum (x - x')^2 / sum x^2) over the matrices that were quantised in this run */
 };
 
 /* `output`: a .gguf file, or a folder for safetensors, which is made. The checkpoint is open whole. STATUS_CANCELLED when

@@ -133,8 +133,7 @@ static status plan_rope(struct convert_plan *plan, struct error *err)
         tensor_set_find(plan->checkpoint->tensors, STR("rope_freqs.weight"));
     rope_config_divisors(rope, plan->rope_divisors);
     snprintf(item->name, sizeof item->name, "rope_freqs.weight");
-    item->from =
-        given ? given->tensor : tensor_1d(plan->rope_divisors, DTYPE_F32, rope->n_pairs);
+    item->from = given ? given->tensor : tensor_1d(plan->rope_divisors, DTYPE_F32, rope->n_pairs);
     item->to = item->from;
     item->to.data = NULL;
     item->rows = 1;
@@ -191,8 +190,8 @@ static status name_part(struct convert_plan *plan, size_t i, struct error *err)
     } else if (count == 1) {
         result = strbuf_appendf(&path, "%s/model.safetensors", plan->output);
     } else {
-        result = strbuf_appendf(&path, "%s/model-%05d-of-%05d.safetensors", plan->output, number,
-                                count);
+        result =
+            strbuf_appendf(&path, "%s/model-%05d-of-%05d.safetensors", plan->output, number, count);
     }
     if (result == STATUS_OK) plan->parts[i].path = strbuf_take(&path);
     strbuf_deinit(&path);

@@ -10,9 +10,9 @@
 
 struct convert_item {
     char name[LLAMA_WEIGHT_NAME_BYTES];
-    struct tensor from, to; /* to: without data */
-    int64_t rows, columns;  /* as it is written, row by row */
-    int64_t head_rows;      /* 0, or rows of a head whose order changes */
+    struct tensor from, to;  /* to: without data */
+    int64_t rows, columns;   /* as it is written, row by row */
+    int64_t head_rows;       /* 0, or rows of a head whose order changes */
     const float *importance; /* (columns), or NULL */
     size_t part;
     uint64_t offset; /* in the file of that part */
@@ -38,10 +38,11 @@ struct convert_plan {
     struct convert_part *parts;
     size_t n_parts;
     uint64_t total_bytes;
-    enum dtype main_type;           /* of most matrices */
-    float *rope_divisors;           /* of rope_freqs.weight */
-    float *importances;             /* means, one row of numbers for each matrix */
-    struct strbuf config, generation, tokenizer_json, tokenizer_config, index; /* safetensors only */
+    enum dtype main_type; /* of most matrices */
+    float *rope_divisors; /* of rope_freqs.weight */
+    float *importances;   /* means, one row of numbers for each matrix */
+    struct strbuf config, generation, tokenizer_json, tokenizer_config,
+        index; /* safetensors only */
     size_t n_without_importance;
 };
 

@@ -51,8 +51,7 @@ static status read_entry(struct importance *set, const struct gguf *file,
     struct strbuf text = {0};
     status result = strbuf_appendf(&text, "%.*s.counts", STR_ARGS(name));
     if (result != STATUS_OK) return error_set(err, result, "%s: no memory", path);
-    const struct tensor_entry *counts =
-        tensor_set_find(gguf_tensors(file), strbuf_view(&text));
+    const struct tensor_entry *counts = tensor_set_find(gguf_tensors(file), strbuf_view(&text));
     const struct tensor *t = &sums->tensor;
     struct importance_entry *entry;
     float count = 0;

@@ -136,9 +136,9 @@ static status write_rope(struct rope_config *rope, struct strbuf *out, struct er
         TRY(strbuf_appendf(out, ", \"low_freq_factor\": %.9g, \"high_freq_factor\": %.9g",
                            rope->low_freq_factor, rope->high_freq_factor));
     if (rope->kind == ROPE_YARN)
-        TRY(strbuf_appendf(out,
-                           ", \"beta_fast\": %.9g, \"beta_slow\": %.9g, \"attention_factor\": %.17g",
-                           rope->beta_fast, rope->beta_slow, rope->attention_factor));
+        TRY(strbuf_appendf(
+            out, ", \"beta_fast\": %.9g, \"beta_slow\": %.9g, \"attention_factor\": %.17g",
+            rope->beta_fast, rope->beta_slow, rope->attention_factor));
     return strbuf_append_char(out, '}');
 }
 

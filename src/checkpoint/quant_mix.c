@@ -161,7 +161,8 @@ enum dtype quant_mix_choose(const struct quant_mix_options *o, const struct llam
 {
     enum dtype type = mixes[o->mix].base;
     bool is_embedding = !strcmp(gguf_name, "token_embd.weight");
-    bool is_output = !strcmp(gguf_name, "output.weight") || (is_embedding && c->tie_word_embeddings);
+    bool is_output =
+        !strcmp(gguf_name, "output.weight") || (is_embedding && c->tie_word_embeddings);
     if (is_embedding && o->embeddings) return that_fits(o->embeddings, columns);
     if (is_output && o->output) return that_fits(o->output, columns);
     if (!dtype_is_quantised(type)) return type;

@@ -116,14 +116,13 @@ static status report_json(const struct conversion *c, const struct convert_repor
     status result = strbuf_append_c(&out, "{\"output\":");
     if (result == STATUS_OK) result = json_write_string(&out, str_of(c->output), false);
     if (result == STATUS_OK)
-        result = strbuf_appendf(&out,
-                                ",\"bytes\":%" PRIu64 ",\"files\":%zu,\"tensors\":%zu,"
-                                "\"n_parameters\":%" PRId64
-                                ",\"bits_per_weight\":%.4f,\"relative_error\":%.8g,"
-                                "\"resumed_bytes\":%" PRIu64 ",\"without_importance\":%zu}\n",
-                                r->bytes, r->n_files, r->n_tensors, r->n_parameters,
-                                r->bits_per_weight, r->error, r->resumed_bytes,
-                                r->n_without_importance);
+        result = strbuf_appendf(
+            &out,
+            ",\"bytes\":%" PRIu64 ",\"files\":%zu,\"tensors\":%zu,"
+            "\"n_parameters\":%" PRId64 ",\"bits_per_weight\":%.4f,\"relative_error\":%.8g,"
+            "\"resumed_bytes\":%" PRIu64 ",\"without_importance\":%zu}\n",
+            r->bytes, r->n_files, r->n_tensors, r->n_parameters, r->bits_per_weight, r->error,
+            r->resumed_bytes, r->n_without_importance);
     if (result == STATUS_OK) result = output_write(strbuf_view(&out), err);
     strbuf_deinit(&out);
     return result;
@@ -140,8 +139,7 @@ static status convert(const struct conversion *c, struct convert_options *option
     options->progress = show;
     options->argument = &display;
     status result = thread_pool_create(&options->threads, (int)c->threads, err);
-    if (result == STATUS_OK)
-        result = convert_run(checkpoint, c->output, options, report, err);
+    if (result == STATUS_OK) result = convert_run(checkpoint, c->output, options, report, err);
     if (display.begun) progress_end(&display.bar);
     thread_pool_destroy(options->threads);
     checkpoint_close(checkpoint);

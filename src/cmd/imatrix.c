@@ -56,11 +56,11 @@ static status measure_all(struct measure *m, const struct measure_options *o, co
     found.dataset = strdup(o->file);
     result = write_file(&found, path, err);
     if (result == STATUS_OK)
-        result =
-            o->json ? output_printf(err, "{\"matrices\":%zu,\"chunks\":%u,\"chunk_tokens\":%u}\n",
-                                    found.n_entries, found.n_chunks, found.chunk_tokens)
-                    : output_printf(err, message(MESSAGE_IMATRIX_DONE), path, found.n_entries,
-                                    found.n_chunks, found.chunk_tokens);
+        result = o->json
+                     ? output_printf(err, "{\"matrices\":%zu,\"chunks\":%u,\"chunk_tokens\":%u}\n",
+                                     found.n_entries, found.n_chunks, found.chunk_tokens)
+                     : output_printf(err, message(MESSAGE_IMATRIX_DONE), path, found.n_entries,
+                                     found.n_chunks, found.chunk_tokens);
     importance_deinit(&found);
     return result;
 }
@@ -85,8 +85,8 @@ status command_imatrix(int argc, char *const *argv, const struct environment *en
     bool done;
     status result = command_begin(&parsed, &command, argc, argv, &done, err);
     if (result == STATUS_OK && !done && parsed.n_positionals < 1)
-        result = error_set(err, STATUS_INVALID, message(MESSAGE_ARGUMENT_MISSING), "OUTPUT",
-                           "imatrix");
+        result =
+            error_set(err, STATUS_INVALID, message(MESSAGE_ARGUMENT_MISSING), "OUTPUT", "imatrix");
     if (result == STATUS_OK && !done) {
         result = measure_open(&measure, &o, environment, true, err);
         if (result == STATUS_OK)

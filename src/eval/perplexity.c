@@ -8,7 +8,8 @@
 #include "base/file_sink.h"
 
 enum { HEAD_BYTES = 20, ROW_HEAD = 4 /* in levels: two floats */ };
-static const float FLOOR = 16; /* what lies further below the best is not told apart in a base file */
+static const float FLOOR =
+    16; /* what lies further below the best is not told apart in a base file */
 
 /* Sums over the counted tokens, in their order. */
 struct sums {
@@ -69,8 +70,7 @@ static void write_levels(const float *x, int64_t n, float most, float log_sum, u
     float inverse = head[0] > 0 ? 1 / head[0] : 0;
     memcpy(out, head, sizeof head);
     for (int64_t i = 0; i < n; i++)
-        out[ROW_HEAD + i] =
-            x[i] > least ? (uint16_t)lrintf(inverse * (x[i] - least)) : (uint16_t)0;
+        out[ROW_HEAD + i] = x[i] > least ? (uint16_t)lrintf(inverse * (x[i] - least)) : (uint16_t)0;
     if (n % 2) out[ROW_HEAD + n] = 0;
 }
 
@@ -106,8 +106,7 @@ static void row_work(void *argument, int worker, int n_workers)
         struct row *row = &m->rows[i];
         row->nll = most + log_sum - x[right];
         if (m->options->write_base) write_levels(x, m->n_vocab, most, log_sum, levels);
-        if (m->options->read_base)
-            compare(x, m->n_vocab, most + log_sum, top, right, levels, row);
+        if (m->options->read_base) compare(x, m->n_vocab, most + log_sum, top, right, levels, row);
     }
 }
 
@@ -155,8 +154,8 @@ static status take_rows(void *argument, const float *logits, int64_t first, int6
 
 static uint64_t base_bytes(const struct measure *m, int64_t n_ctx, int64_t n_chunks)
 {
-    return HEAD_BYTES + (uint64_t)n_chunks * ((uint64_t)n_ctx * 4 +
-                                              (uint64_t)m->n_rows * m->row_levels * 2);
+    return HEAD_BYTES +
+           (uint64_t)n_chunks * ((uint64_t)n_ctx * 4 + (uint64_t)m->n_rows * m->row_levels * 2);
 }
 
 static status create_base(struct measure *m, const struct perplexity_result *r, struct error *err)
@@ -187,8 +186,9 @@ static status open_base(struct measure *m, struct perplexity_result *r, struct e
                          "%s: made with a vocabulary of %" PRId32 ", the model has %" PRId64, path,
                          n[1], m->n_vocab);
     if (n[0] < 8 || n[2] < 1 || n[0] > 1 << 28)
-        return error_set(err, STATUS_FORMAT, "%s: windows of %" PRId32 " tokens, %" PRId32 " of them",
-                         path, n[0], n[2]);
+        return error_set(err, STATUS_FORMAT,
+                         "%s: windows of %" PRId32 " tokens, %" PRId32 " of them", path, n[0],
+                         n[2]);
     r->n_ctx = n[0];
     r->n_chunks = n[2];
     m->first = r->n_ctx / 2;
@@ -214,7 +214,8 @@ static status count_chunks(struct measure *m, struct perplexity_result *r, struc
         r->n_chunks = (int64_t)o->n_tokens / r->n_ctx;
         if (r->n_chunks < 2)
             return error_set(err, STATUS_INVALID,
-                             "the text has %zu tokens: at least %" PRId64 " are needed, two windows",
+                             "the text has %zu tokens: at least %" PRId64
+                             " are needed, two windows",
                              o->n_tokens, 2 * r->n_ctx);
     }
     if (o->max_chunks && o->max_chunks < r->n_chunks) r->n_chunks = o->max_chunks;
@@ -241,8 +242,8 @@ static status load_window(struct measure *m, int64_t n_ctx, struct error *err)
 {
     const struct perplexity_options *o = m->options;
     size_t bytes = (size_t)n_ctx * sizeof(token_id);
-    const unsigned char *from = o->read_base ? m->map.data + HEAD_BYTES
-                                             : (const unsigned char *)o->tokens;
+    const unsigned char *from =
+        o->read_base ? m->map.data + HEAD_BYTES : (const unsigned char *)o->tokens;
     memcpy(m->tokens, from + (size_t)m->chunk * bytes, bytes);
     memcpy(m->tokens + n_ctx, m->tokens, bytes);
     if (o->bos != TOKEN_NONE) m->tokens[n_ctx] = o->bos;
@@ -308,12 +309,11 @@ static void fill_result(const struct measure *m, struct perplexity_result *r)
     if (!m->options->read_base) return;
     struct perplexity_mean base = mean_of(s->base, s->base_squares, s->n);
     double covariance = (s->product / n - s->nll / n * (s->base / n)) / (n - 1);
-    double variance =
-        log_ppl.error * log_ppl.error + base.error * base.error - 2 * covariance;
+    double variance = log_ppl.error * log_ppl.error + base.error * base.error - 2 * covariance;
     double same = (double)s->n_same_top / n;
     r->base_ppl = exp_of(base);
-    r->log_ratio = (struct perplexity_mean){log_ppl.value - base.value,
-                                            variance > 0 ? sqrt(variance) : 0};
+    r->log_ratio =
+        (struct perplexity_mean){log_ppl.value - base.value, variance > 0 ? sqrt(variance) : 0};
     r->kl = mean_of(s->kl, s->kl_squares, s->n);
     r->same_top = (struct perplexity_mean){same, sqrt(same * (1 - same) / (n - 1))};
     r->rms_difference = sqrt(s->difference_squares / n);

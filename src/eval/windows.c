@@ -25,15 +25,15 @@ static status reserve(struct windows *w, struct error *err)
 {
     const struct llama_config *config = llama_model_config(w->model);
     int64_t n = w->options.n_tokens;
-    w->limits = (struct llama_limits){STEP_TOKENS, STEP_LOGITS,
-                                      thread_pool_size(w->options.threads)};
+    w->limits =
+        (struct llama_limits){STEP_TOKENS, STEP_LOGITS, thread_pool_size(w->options.threads)};
     w->cache = (struct llama_kv_cache){
         .dtype = w->options.kv_dtype ? w->options.kv_dtype : DTYPE_F16,
         .n_blocks = (n + BLOCK_TOKENS - 1) / BLOCK_TOKENS,
         .block_tokens = BLOCK_TOKENS,
     };
-    w->cache.data = allocate(
-        llama_kv_cache_bytes(config, w->cache.dtype, w->cache.n_blocks, BLOCK_TOKENS));
+    w->cache.data =
+        allocate(llama_kv_cache_bytes(config, w->cache.dtype, w->cache.n_blocks, BLOCK_TOKENS));
     w->workspace = allocate(llama_workspace_bytes(config, &w->limits));
     w->logits = allocate((size_t)STEP_LOGITS * (size_t)config->vocab_size * sizeof *w->logits);
     size_t n_numbers = (size_t)(n > STEP_TOKENS ? n : STEP_TOKENS);

@@ -52,8 +52,8 @@ static status bind_packed(struct llama_model *model, const struct tensor_set *ch
     *found = true;
     TRY(packed_weight_bind(&packed, q, checkpoint, stem, rows, columns, &model->copies, err));
     if (tensor_is_present(&packed.order) && !order)
-        return error_set(err, STATUS_UNSUPPORTED, "\"%s\": columns out of order are not supported here",
-                         name);
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "\"%s\": columns out of order are not supported here", name);
     *out = packed.weight;
     if (order) *order = packed.order;
     return STATUS_OK;
@@ -108,8 +108,8 @@ static status bind_layer(struct llama_model *model, const struct tensor_set *che
         snprintf(name, sizeof name,                                                                \
                  is_gguf(c) ? "blk.%" PRId64 ".%s" : "model.layers.%" PRId64 ".%s", index,         \
                  is_gguf(c) ? gguf_name : hf_name);                                                \
-        TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field,          \
-                        &layer->field##_order, err));      \
+        TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field,             \
+                        &layer->field##_order, err));                                              \
     }
     LLAMA_LAYER_WEIGHTS(X)
 #undef X

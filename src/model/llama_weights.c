@@ -16,8 +16,7 @@ static int layer_list(const struct llama_config *c, struct llama_weight out[MOST
 {
     int n = 0;
 #define X(field, hf, gguf, dims, r, k, condition)                                                  \
-    if (condition)                                                                                 \
-        out[n++] = (struct llama_weight){hf, gguf, 0, dims, r, k, rope_heads(c, gguf)};
+    if (condition) out[n++] = (struct llama_weight){hf, gguf, 0, dims, r, k, rope_heads(c, gguf)};
     LLAMA_LAYER_WEIGHTS(X)
 #undef X
     return n;

@@ -66,7 +66,8 @@ struct llama_weight {
     int64_t layer;                   /* -1: none */
     int n_dims;
     int64_t rows, columns;
-    int64_t rope_heads; /* whose rows are ordered differently in the two layouts: 0, or heads of head_dim rows */
+    int64_t
+        rope_heads; /* whose rows are ordered differently in the two layouts: 0, or heads of head_dim rows */
 };
 enum { LLAMA_WEIGHT_NAME_BYTES = 96 };
 

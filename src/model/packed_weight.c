@@ -17,7 +17,8 @@ struct source {
     int64_t rows, columns, n_groups; /* groups of columns: numbers of a row */
     int64_t group_columns;
     int per_word; /* levels of an i32 */
-    const struct tensor *levels, *scales, *zeros, *group_of; /* zeros and group_of: NULL where there are none */
+    const struct tensor *levels, *scales, *zeros,
+        *group_of;        /* zeros and group_of: NULL where there are none */
     bool scale_is_one;    /* one scale for the whole matrix */
     const int32_t *order; /* (columns) by group, or NULL: as they are */
     struct error *err;
@@ -31,9 +32,9 @@ static const struct tensor_entry *find(const struct source *s, const char *suffi
 }
 
 static const char *const level_names[] = {
-    [QUANTIZATION_NONE] = ".weight",          [QUANTIZATION_GPTQ] = ".qweight",
-    [QUANTIZATION_AWQ] = ".qweight",          [QUANTIZATION_PACKED] = ".weight_packed",
-    [QUANTIZATION_INT8] = ".weight",          [QUANTIZATION_FP8] = ".weight",
+    [QUANTIZATION_NONE] = ".weight", [QUANTIZATION_GPTQ] = ".qweight",
+    [QUANTIZATION_AWQ] = ".qweight", [QUANTIZATION_PACKED] = ".weight_packed",
+    [QUANTIZATION_INT8] = ".weight", [QUANTIZATION_FP8] = ".weight",
 };
 
 bool packed_weight_exists(const struct quantization *q, const struct tensor_set *tensors,
@@ -52,10 +53,10 @@ bool packed_weight_exists(const struct quantization *q, const struct tensor_set 
 bool packed_weight_is_part(const struct quantization *q, struct str suffix)
 {
     static const char *const gptq[] = {".qweight", ".qzeros", ".scales", ".g_idx"};
-    static const char *const others[] = {
-        ".weight_packed",     ".weight_scale",  ".weight_scale_inv", ".weight_zero_point",
-        ".weight_shape",      ".weight_g_idx",  ".input_scale",      ".output_scale",
-        ".input_zero_point",  ".k_scale",       ".v_scale"};
+    static const char *const others[] = {".weight_packed",     ".weight_scale", ".weight_scale_inv",
+                                         ".weight_zero_point", ".weight_shape", ".weight_g_idx",
+                                         ".input_scale",       ".output_scale", ".input_zero_point",
+                                         ".k_scale",           ".v_scale"};
     bool first = q->layout == QUANTIZATION_GPTQ || q->layout == QUANTIZATION_AWQ;
     const char *const *names = first ? gptq : others;
     size_t count = first ? sizeof gptq / sizeof *gptq : sizeof others / sizeof *others;
@@ -119,8 +120,9 @@ static status find_gptq(struct source *s)
     bool awq = s->q->layout == QUANTIZATION_AWQ;
     TRY(count_groups(s));
     if (s->rows % s->per_word)
-        return error_set(s->err, STATUS_UNSUPPORTED, "\"%.*s\": %" PRId64 " rows, expected a multiple of %d",
-                         STR_ARGS(s->stem), s->rows, s->per_word);
+        return error_set(s->err, STATUS_UNSUPPORTED,
+                         "\"%.*s\": %" PRId64 " rows, expected a multiple of %d", STR_ARGS(s->stem),
+                         s->rows, s->per_word);
     TRY(take(s, ".qweight", DTYPE_I32, awq ? s->columns : words, awq ? row_words : s->rows,
              &s->levels));
     TRY(take(s, ".scales", scale_type(s, ".scales"), s->n_groups, s->rows, &s->scales));
@@ -156,7 +158,8 @@ static status find_packed(struct source *s)
     }
     if (said[0] == s->rows && said[1] == s->columns) return STATUS_OK;
     return error_set(s->err, STATUS_FORMAT,
-                     "%s: \"%s\" says (%" PRId64 ", %" PRId64 "), expected (%" PRId64 ", %" PRId64 ")",
+                     "%s: \"%s\" says (%" PRId64 ", %" PRId64 "), expected (%" PRId64 ", %" PRId64
+                     ")",
                      entry->file, entry->name.data, said[0], said[1], s->rows, s->columns);
 }
 
@@ -245,8 +248,8 @@ static void read_levels(const struct source *s, int64_t first, int64_t n, uint8_
     case QUANTIZATION_PACKED:
         for (int64_t r = 0; r < n; r++)
             for (int64_t k = 0; k < k_count; k++)
-                out[r * k_count + k] = (uint8_t)level_of(
-                    word_at(t, ((first + r) * k_count + k) / per), k % per, bits);
+                out[r * k_count + k] =
+                    (uint8_t)level_of(word_at(t, ((first + r) * k_count + k) / per), k % per, bits);
         return;
     default:
         memcpy(out, (const uint8_t *)t->data + first * k_count, (size_t)(n * k_count));
@@ -257,7 +260,7 @@ static float scale_of(const struct source *s, int64_t row, int64_t group)
 {
     const struct quantization *q = s->q;
     bool by_group = q->layout == QUANTIZATION_GPTQ || q->layout == QUANTIZATION_AWQ;
-    int64_t index = by_group        ? group * s->rows + row
+    int64_t index = by_group          ? group * s->rows + row
                     : s->scale_is_one ? 0
                     : q->block_rows   ? row / q->block_rows * s->n_groups + group
                                       : row * s->n_groups + group;
@@ -278,7 +281,8 @@ static int zero_of(const struct source *s, int64_t row, int64_t group)
                s->q->zero_stored_less_one;
     case QUANTIZATION_AWQ:
         if (!s->zeros) return middle;
-        return (int)level_of(word_at(s->zeros, (group * s->rows + row) / per), awq_place(row), bits);
+        return (int)level_of(word_at(s->zeros, (group * s->rows + row) / per), awq_place(row),
+                             bits);
     case QUANTIZATION_PACKED:
         if (!s->zeros) return middle;
         return (int)level_of(word_at(s->zeros, row / per * s->n_groups + group), row % per, bits);

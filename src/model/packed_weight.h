@@ -13,7 +13,8 @@
 
 struct packed_weight {
     struct tensor weight; /* (rows, columns) */
-    struct tensor order;  /* absent, or (columns) i32: column j of the weight belongs to input order[j] */
+    struct tensor
+        order; /* absent, or (columns) i32: column j of the weight belongs to input order[j] */
 };
 
 /* Whether the checkpoint holds NAME packed (`stem`: NAME without ".weight"). */

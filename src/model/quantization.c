@@ -90,7 +90,8 @@ static status read_block(const struct reader *r, const struct json *shape, const
         !json_i64(json_at(shape, 1), &columns) || rows < 1 || columns < 1 || rows > 1 << 20 ||
         columns > 1 << 20)
         return error_set(r->err, STATUS_FORMAT,
-                         "%s: quantization_config: %s: expected two whole numbers", r->source, name);
+                         "%s: quantization_config: %s: expected two whole numbers", r->source,
+                         name);
     if (columns % 32)
         return error_set(r->err, STATUS_UNSUPPORTED,
                          "%s: quantization_config: %s: blocks of %" PRId64
@@ -140,7 +141,8 @@ static status read_strategy(const struct reader *weights, struct quantization *q
     if (str_equal_c(strategy, "group")) {
         TRY(read_group(weights, 0, q));
     } else if (str_equal_c(strategy, "block")) {
-        TRY(read_block(weights, json_get(weights->object, "block_structure"), "block_structure", q));
+        TRY(read_block(weights, json_get(weights->object, "block_structure"), "block_structure",
+                       q));
         if (!q->block_rows) return refuse(weights, "strategy", strategy, "block_structure with it");
     } else if (!str_equal_c(strategy, "channel") && !str_equal_c(strategy, "tensor")) {
         return refuse(weights, "strategy", strategy, "tensor, channel, group or block");
@@ -166,7 +168,8 @@ static status read_group_of_layers(const struct reader *r, const struct json *gr
     TRY(json_member_bool(weights.object, "symmetric", true, r->source, &q->symmetric, r->err));
     TRY(read_strategy(&weights, q));
     bool is_float = str_equal_c(type, "float");
-    if (!is_float && !str_equal_c(type, "int")) return refuse(&weights, "type", type, "int or float");
+    if (!is_float && !str_equal_c(type, "int"))
+        return refuse(&weights, "type", type, "int or float");
     if (str_equal_c(own, "pack-quantized") && !is_float)
         q->layout = QUANTIZATION_PACKED;
     else if (str_equal_c(own, "int-quantized") && !is_float && q->bits == 8)
@@ -206,9 +209,9 @@ static status read_compressed(const struct reader *r, struct quantization *q)
         struct quantization next = {0};
         TRY(read_group_of_layers(r, &groups->items[i], format, &next));
         if (i > 0 && !same(q, &next))
-            return error_set(r->err, STATUS_UNSUPPORTED,
-                             "%s: quantization_config: config_groups differ, which is not supported",
-                             r->source);
+            return error_set(
+                r->err, STATUS_UNSUPPORTED,
+                "%s: quantization_config: config_groups differ, which is not supported", r->source);
         *q = next;
     }
     return STATUS_OK;

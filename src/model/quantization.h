@@ -37,8 +37,8 @@ struct quantization {
     int bits;           /* 4 or 8 */
     int64_t group_size; /* columns that share a scale; 0: all of a row */
     bool symmetric;
-    bool zero_stored_less_one; /* gptq */
-    bool act_order;            /* columns belong to groups by g_idx */
+    bool zero_stored_less_one;         /* gptq */
+    bool act_order;                    /* columns belong to groups by g_idx */
     int64_t block_rows, block_columns; /* FP8 in blocks: 0 when not */
 };
 

@@ -364,6 +364,9 @@ status op_gather_columns(const struct op_context *context, const struct op_gathe
     TRY(op_check_tensor(name, "columns", &op->columns, OP_I32, 1, SHAPE(width), err));
     TRY(op_check_indices(name, "columns", &op->columns, width, err));
     TRY(op_check_apart(name, "out", &op->out, "x", &op->x, err));
+    if (!context->table->gather_columns)
+        return error_set(err, STATUS_UNSUPPORTED, "%s: the operations of %s lack it", name,
+                         context->table->name);
     if (n_tokens > 0) context->table->gather_columns(context, op);
     return STATUS_OK;
 }

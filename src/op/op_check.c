@@ -12,8 +12,7 @@ static const char *describe_wanted(int types, int n_dims, const int64_t *shape, 
     for (int i = 0; i < DTYPE_COUNT; i++)
         if (!dtype_is_quantised((enum dtype)i) && types & 1 << i)
             at += (size_t)snprintf(out + at, 96 - at, at ? "|%s" : "%s", dtype_name(i));
-    if (types & OP_QUANTISED)
-        at += (size_t)snprintf(out + at, 96 - at, "|quantised");
+    if (types & OP_QUANTISED) at += (size_t)snprintf(out + at, 96 - at, "|quantised");
     at += (size_t)snprintf(out + at, 96 - at, " (");
     for (int i = 0; i < n_dims && at < 64; i++)
         at += shape[i] == OP_ANY

@@ -299,8 +299,7 @@ void quant_fit_super_affine(const float *x, const float *w, int group, float hig
     float scales[QUANT_FIT_GROUPS], offsets[QUANT_FIT_GROUPS], top = 0, bottom = 0;
     int n = QUANT_SUPER / group;
     for (int j = 0; j < n; j++) {
-        scales[j] =
-            quant_fit_affine(x + j * group, w + j * group, group, high, true, &offsets[j]);
+        scales[j] = quant_fit_affine(x + j * group, w + j * group, group, high, true, &offsets[j]);
         top = scales[j] > top ? scales[j] : top;
         bottom = offsets[j] < bottom ? offsets[j] : bottom;
     }

@@ -149,8 +149,7 @@ static float mxfp4_error(const float *x, const float *w, float scale)
 {
     float error = 0, inverse = 1 / scale;
     for (int i = 0; i < 32; i++) {
-        float difference =
-            x[i] - scale * (float)quant_mxfp4_table[mxfp4_level(x[i] * inverse)];
+        float difference = x[i] - scale * (float)quant_mxfp4_table[mxfp4_level(x[i] * inverse)];
         error += w[i] * difference * difference;
     }
     return error;
@@ -335,13 +334,21 @@ static void halves_from(const float *x, int64_t n, bool brain, uint8_t *out)
     }
 }
 
-/* Weights of one block: the importances, or 1. A block of which nothing matters is treated as if all did. */
-static const float *block_weights(const float *importance, int n, float *out)
+/* Weights of the elements of one block. Importances are multiplied by the element's own size beside the block's: what is
+ * large is rounded to a scale that others chose, and an error of it is worse than the mean square of its input says. A
+ * block of which nothing matters is treated as if all did. */
+static const float *block_weights(const float *x, const float *importance, int n, float *out)
 {
-    float sum = 0;
-    for (int i = 0; importance && i < n; i++) sum += importance[i];
+    float sum = 0, squares = 0;
+    for (int i = 0; importance && i < n; i++) {
+        sum += importance[i];
+        squares += x[i] * x[i];
+    }
+    bool weighed = sum > 0 && isfinite(sum) && isfinite(squares);
     for (int i = 0; i < n; i++)
-        out[i] = sum > 0 && isfinite(sum) ? importance[i] + 1e-6f * sum / (float)n : 1;
+        out[i] = weighed ? (importance[i] + 1e-6f * sum / (float)n) *
+                               sqrtf(squares / (float)n + x[i] * x[i] + 1e-30f)
+                         : 1;
     return out;
 }
 
@@ -361,7 +368,8 @@ bool quant_from_float(enum dtype dtype, const float *x, int64_t n, const float *
     case DTYPE_##NAME:                                                                             \
         for (int64_t i = 0; i < n / (elements); i++)                                               \
             to_##type(x + i * (elements),                                                          \
-                      block_weights(importance ? importance + i * (elements) : NULL, elements,     \
+                      block_weights(x + i * (elements),                                            \
+                                    importance ? importance + i * (elements) : NULL, elements,     \
                                     weights),                                                      \
                       (struct quant_##type *)out + i);                                             \
         return true;

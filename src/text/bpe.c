@@ -155,9 +155,9 @@ status bpe_list_merges(const struct bpe *b, struct bpe_merge **out, size_t *coun
     for (size_t i = 0, k = 0; i < n_slots; i++) {
         const struct bpe_pair *pair = &b->pairs[i];
         if (pair->key)
-            merges[k++] = (struct bpe_merge){(token_id)((pair->key >> 32) - 1),
-                                             (token_id)(uint32_t)pair->key, pair->result,
-                                             pair->rank - 1};
+            merges[k++] =
+                (struct bpe_merge){(token_id)((pair->key >> 32) - 1), (token_id)(uint32_t)pair->key,
+                                   pair->result, pair->rank - 1};
     }
     qsort(merges, n, sizeof *merges, merge_compare);
     *out = merges;

@@ -8,7 +8,8 @@
 
 enum { KIND_NORMAL = 1, KIND_CONTROL = 3, KIND_USER_DEFINED = 4, KIND_UNUSED = 5 };
 
-struct export {
+struct export
+{
     const struct tokenizer *t;
     struct error *err;
     struct strbuf text;       /* of one token */
@@ -21,9 +22,10 @@ static status begin(struct export *e, const struct tokenizer *t, struct error *e
 {
     *e = (struct export){.t = t, .err = err};
     if (t->marks != TOKENIZER_MARKS_NONE)
-        return error_set(err, STATUS_UNSUPPORTED,
-                         "the vocabulary spells spaces as \"▁\" (the Llama-2 kind): only byte-level "
-                         "vocabularies can be converted");
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "the vocabulary spells spaces as \"▁\" (the Llama-2 kind): only byte-level "
+            "vocabularies can be converted");
     int next = 256;
     for (int byte = 0; byte < 256; byte++) {
         bool itself = (byte > 32 && byte < 127) || (byte > 160 && byte != 173);
@@ -90,10 +92,10 @@ static status put_tokens(struct export *e, int64_t vocab_size, struct gguf_write
     for (int64_t id = 0; id < vocab_size; id++) {
         bool used = id < t->n_ids && t->tokens[id].size;
         unsigned flags = used ? t->flags[id] : 0;
-        gguf_put_element_i32(w, !used                          ? KIND_UNUSED
-                                : flags & ADDED_TOKEN_SPECIAL  ? KIND_CONTROL
-                                : flags & ADDED_TOKEN          ? KIND_USER_DEFINED
-                                                               : KIND_NORMAL);
+        gguf_put_element_i32(w, !used                         ? KIND_UNUSED
+                                : flags & ADDED_TOKEN_SPECIAL ? KIND_CONTROL
+                                : flags & ADDED_TOKEN         ? KIND_USER_DEFINED
+                                                              : KIND_NORMAL);
     }
     return STATUS_OK;
 }
@@ -114,7 +116,8 @@ static status put_merges(struct export *e, struct gguf_writer *w)
 static void put_ends(const struct tokenizer *t, const token_id *eos_ids, size_t n_eos_ids,
                      struct gguf_writer *w)
 {
-    static const char *const more[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+    static const char *const more[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
     if (t->bos >= 0) gguf_put_u32(w, "tokenizer.ggml.bos_token_id", (uint32_t)t->bos);
     token_id eos = t->eos >= 0 ? t->eos : n_eos_ids ? eos_ids[0] : TOKEN_NONE;
     if (eos >= 0) gguf_put_u32(w, "tokenizer.ggml.eos_token_id", (uint32_t)eos);
@@ -268,11 +271,12 @@ static status write_vocabulary(struct export *e, struct strbuf *out)
 {
     const struct tokenizer *t = e->t;
     bool any = false;
-    TRY(strbuf_appendf(out,
-                       "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
-                       "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
-                       "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\"vocab\":{",
-                       t->bpe->whole_piece_wins ? "true" : "false"));
+    TRY(strbuf_appendf(
+        out,
+        "\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+        "\"continuing_subword_prefix\":null,\"end_of_word_suffix\":null,"
+        "\"fuse_unk\":false,\"byte_fallback\":false,\"ignore_merges\":%s,\"vocab\":{",
+        t->bpe->whole_piece_wins ? "true" : "false"));
     for (token_id id = 0; id < t->n_ids; id++) {
         bool added = t->flags[id] & ADDED_TOKEN && !t->bpe_tokens[id].size;
         if (added || !t->tokens[id].size) continue;

@@ -46,29 +46,29 @@ def write_model(root, folder, sizes, fill):
 
 @pytest.fixture(scope="module")
 def wide(root, tmp_path_factory):
-    """One layer as wide as those of 70B: matrices of half a gigabyte, as a hole in a file."""
+    """One layer as wide as those of 8B, as a hole in a file."""
     folder = tmp_path_factory.mktemp("wide") / "model"
-    sizes = dict(hidden_size=8192, intermediate_size=28672, num_hidden_layers=1, num_attention_heads=64,
+    sizes = dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=1, num_attention_heads=32,
                  num_key_value_heads=8, head_dim=128)  # fmt: skip
     size = write_model(root, folder, sizes, lambda file, n: file.truncate(file.tell() + n))
-    assert size > 1900 * MB
+    assert size > 5e8
     return folder
 
 
 def test_a_wide_model_in_little_memory(wide, twllm_path, tmp_path):
-    """The process may have 128 MB of memory of its own beside the maps, two threads' buffers in it."""
+    """The process may have 96 MB of memory of its own beside the maps, two threads' buffers in it."""
     if "ASAN_OPTIONS" in os.environ or "TSAN_OPTIONS" in os.environ:
         pytest.skip("a sanitizer needs more memory than the limit")
 
     def limit():
-        resource.setrlimit(resource.RLIMIT_DATA, (128 * MB, 128 * MB))
+        resource.setrlimit(resource.RLIMIT_DATA, (96 * MB, 96 * MB))
 
     done = subprocess.run([twllm_path, "quantize", wide, tmp_path / "q.gguf", "Q4_0", "-t", "2", "--json"], preexec_fn=limit,
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["n_parameters"] > 9.6e8
-    assert report["bytes"] == pytest.approx(report["n_parameters"] * 4.7 / 8, rel=0.05)
+    assert report["n_parameters"] > 2.5e8
+    assert report["bytes"] == pytest.approx(report["n_parameters"] * 4.9 / 8, rel=0.08)
     (tmp_path / "q.gguf").unlink()
 
 
@@ -76,8 +76,8 @@ def test_a_wide_model_in_little_memory(wide, twllm_path, tmp_path):
 def noise(root, tmp_path_factory):
     """Some seconds of work for one thread."""
     folder = tmp_path_factory.mktemp("noise") / "model"
-    sizes = dict(hidden_size=512, intermediate_size=1536, num_hidden_layers=6, num_attention_heads=8,
-                 num_key_value_heads=4, head_dim=64)  # fmt: skip
+    sizes = dict(hidden_size=256, intermediate_size=768, num_hidden_layers=4, num_attention_heads=4,
+                 num_key_value_heads=2, head_dim=64)  # fmt: skip
     block = b"".join(struct.pack("<H", (0x3C00 + 37 * i % 0x200) | (i * 7 % 2) << 15) for i in range(4096))
 
     def fill(file, n):
@@ -105,8 +105,7 @@ def test_goes_on_after_kill_9(noise, twllm, twllm_path, tmp_path):
         deadline = time.monotonic() + 60
         while journal_lines(journal) < max(before + 1, 2) and running.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
-        if running.poll() is not None:
-            break
+        assert running.poll() is None, "it was over before it could be stopped"
         assert not cut.exists()  # it has its name only when all is there
         if round_ == 1:
             other = twllm(*command)
@@ -118,7 +117,7 @@ def test_goes_on_after_kill_9(noise, twllm, twllm_path, tmp_path):
     assert done.returncode == 0, done.stderr
     assert cut.read_bytes() == whole.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith("cut")) == ["cut.gguf"]
-    return json.loads(done.stdout)
+    assert json.loads(done.stdout)["resumed_bytes"] > 0
 
 
 def test_what_an_earlier_run_left_is_not_believed(noise, twllm, twllm_path, tmp_path):
@@ -151,7 +150,7 @@ def test_an_output_that_exists(noise, twllm, tmp_path):
     assert done.returncode == 2 and "--overwrite" in done.stderr and out.read_text() == "precious"
     os.symlink(tmp_path / "nowhere", tmp_path / "q.gguf.partial")
     assert twllm("quantize", noise, out, "Q8_0", "--overwrite").returncode in (0, 5, 6)
-    for name, words in ((tmp_path, "folder"), (tmp_path / "x.bin", ".gguf"), (tmp_path / "none" / "q.gguf", "none")):
+    for name, words in ((tmp_path, ".gguf"), (tmp_path / "x.bin", ".gguf"), (tmp_path / "none" / "q.gguf", "none")):
         done = twllm("quantize", noise, name, "Q8_0")
         assert done.returncode in (2, 5) and words in done.stderr, done.stderr
     assert twllm("quantize", noise, out, "Q9_Z", "--overwrite").returncode == 2
@@ -159,17 +158,14 @@ def test_an_output_that_exists(noise, twllm, tmp_path):
 
 
 def test_a_disk_with_too_little_room(root, twllm, tmp_path):
-    """The whole is refused before anything is computed, with the numbers: nothing this large fits anywhere."""
-    sizes = dict(hidden_size=65536, intermediate_size=1 << 20, num_hidden_layers=80, num_attention_heads=512,
-                 num_key_value_heads=512, head_dim=128)  # fmt: skip
-    try:
-        size = write_model(root, tmp_path / "vast", sizes, lambda file, n: file.truncate(file.tell() + n))
-    except OSError:
-        pytest.skip("the file system holds no file with a hole of 30 TB")
-    if shutil.disk_usage(tmp_path).free > size / 4:
-        pytest.skip("this disk has room for 10 TB")
+    """Refused with the numbers before anything is computed: a hole in the shape of 70B as F32 is 270 GB."""
+    sizes = dict(hidden_size=8192, intermediate_size=28672, num_hidden_layers=80, num_attention_heads=64,
+                 num_key_value_heads=8, head_dim=128)  # fmt: skip
+    if shutil.disk_usage(tmp_path).free > 260e9:
+        pytest.skip("this disk has room for it")
+    write_model(root, tmp_path / "vast", sizes, lambda file, n: file.truncate(file.tell() + n))
     began = time.monotonic()
-    done = twllm("quantize", tmp_path / "vast", tmp_path / "q.gguf", "Q4_0")
+    done = twllm("quantize", tmp_path / "vast", tmp_path / "q.gguf", "F32")
     assert done.returncode == 9 and "GB free" in done.stderr, done.stderr
     assert time.monotonic() - began < 20
     assert not list(tmp_path.glob("q.gguf*"))

@@ -19,15 +19,27 @@ KINDS = ["llama2", "llama3", "llama3.1", "llama3.2", "biased", "wide heads, line
 TEXT = "台灣 the 1234567 don't\n\n  <|eot_id|>🦙 ㄅㄆㄇ"
 
 
+def write_tokenizer(root, folder):
+    """The embedded model's stages over a vocabulary of single bytes: conversions need one, few words will do."""
+    tokenizer = json.loads((root / "models" / "default" / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    tokenizer["model"].update(vocab={t: i for i, t in enumerate(sorted(t for t in vocabulary if len(t) == 1)[:256])}, merges=[])
+    assert len(tokenizer["model"]["vocab"]) == 256
+    tokenizer["added_tokens"] = [{**t, "id": 256 + i} for i, t in enumerate(tokenizer["added_tokens"][:10])]
+    tokenizer["post_processor"] = tokenizer["post_processor"]["processors"][0]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    config = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
 def make(root, folder, name, **more):
-    """One of the small random models, with the embedded model's vocabulary."""
+    """One of the small random models, with words."""
     changes, dtype, _ = llama_models.MODELS[name]
-    options = {**llama_models.SHAPE, **changes, "vocab_size": 13312, "num_hidden_layers": 2, **more}
+    options = {**llama_models.SHAPE, **changes, "vocab_size": 320, "num_hidden_layers": 2, **more}
     model = LlamaForCausalLM(LlamaConfig(**options))
     llama_models.fill(model, 7)
     model.to(getattr(torch, dtype)).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(root / "models" / "default" / name, folder / name)
+    write_tokenizer(root, folder)
     return dtype
 
 
@@ -105,33 +117,16 @@ def test_every_type(probe, twllm, root, tmp_path, kind):
     assert numpy.isfinite(logits(probe, tmp_path / "q.gguf", ids)).all()
 
 
-# Of a model of 16 layers and two heads for each key: what llama.cpp's rules give (llama-quantize build 0c1e570).
-MIXES = {
-    "Q4_K_M": {"attn_v": "Q6_K 0 1 4 7 10 13 14 15, Q4_K", "ffn_down": "Q6_K 0 1 4 7 10 13 14 15, Q4_K", "token_embd": "Q6_K"},
-    "Q4_K_S": {"attn_v": "Q5_K 0 1 2 3, Q4_K", "ffn_down": "Q5_K 0 1, Q4_K", "token_embd": "Q6_K"},
-    "Q5_K_M": {"attn_v": "Q6_K 0 1 4 7 10 13 14 15, Q5_K", "ffn_down": "Q6_K 0 1 4 7 10 13 14 15, Q5_K"},
-    "Q5_K_S": {"attn_v": "Q5_K", "ffn_down": "Q5_K"},
-    "Q3_K_M": {"attn_v": "Q5_K 0 1, Q4_K", "ffn_down": "Q5_K 0, Q4_K", "attn_output": "Q4_K", "attn_q": "Q3_K"},
-    "Q3_K_L": {"attn_v": "Q5_K", "ffn_down": "Q5_K", "attn_output": "Q5_K", "ffn_up": "Q3_K"},
-    "Q2_K": {"attn_v": "Q3_K", "ffn_down": "Q3_K", "attn_output": "Q3_K", "attn_k": "Q2_K"},
-    "Q2_K_S": {"attn_v": "Q2_K", "ffn_down": "Q4_K 0 1, Q2_K"},
-    "IQ4_XS": {"attn_v": "IQ4_XS", "ffn_down": "Q5_K 0 1, IQ4_XS", "token_embd": "Q6_K"},
-    "Q8_0": {"token_embd": "Q8_0", "attn_v": "Q8_0"},
-}
-
-
-def test_mixes_follow_the_published_rules(twllm, root, tmp_path):
-    make(root, tmp_path / "hf", "llama3.2", hidden_size=256, intermediate_size=256, num_hidden_layers=16,
-         num_attention_heads=4, num_key_value_heads=2)  # fmt: skip
-    for mix, expected in MIXES.items():
-        assert twllm("quantize", tmp_path / "hf", tmp_path / "q.gguf", mix, "--overwrite").returncode == 0
-        found = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "q.gguf").tensors}
-        for name, rule in expected.items():
-            *some, rest = rule.split(", ")
-            for layer in range(16):
-                key = "token_embd.weight" if name == "token_embd" else f"blk.{layer}.{name}.weight"
-                wanted = next((r.split()[0] for r in some if str(layer) in r.split()[1:]), rest)
-                assert found[key] == wanted, (mix, key)
+def test_a_mix(twllm, root, tmp_path):
+    """The rules are tested without files in tests/unit/test_quant_mix.c; here that they reach the file."""
+    make(root, tmp_path / "hf", "llama3.2", hidden_size=256, intermediate_size=256, num_hidden_layers=4,
+         num_attention_heads=4, num_key_value_heads=2, head_dim=64)  # fmt: skip
+    assert twllm("quantize", tmp_path / "hf", tmp_path / "q.gguf", "Q4_K_M").returncode == 0
+    file = GGUFReader(tmp_path / "q.gguf")
+    found = {t.name: t.tensor_type.name for t in file.tensors}
+    assert [found[f"blk.{i}.attn_v.weight"] for i in range(4)] == ["Q4_K", "Q4_K", "Q6_K", "Q6_K"]
+    assert found["token_embd.weight"] == "Q6_K" and found["blk.3.attn_q.weight"] == "Q4_K"
+    assert file.fields["general.file_type"].contents() == 15
 
 
 def test_rows_that_blocks_do_not_divide(twllm, root, tmp_path):
@@ -221,14 +216,14 @@ def test_llama_cpp_refuses_nothing_we_write_twice(twllm, embedded, tmp_path):
 
 def test_same_bytes_whatever_the_threads(twllm, embedded, tmp_path):
     digests = set()
-    for threads in (1, 2, 3):
-        assert twllm("quantize", embedded / "e.gguf", tmp_path / "q.gguf", "Q4_K_M", "-t", threads, "--overwrite").returncode == 0
+    for threads in (1, 3):
+        assert twllm("quantize", embedded / "e.gguf", tmp_path / "q.gguf", "Q4_0", "-t", threads, "--overwrite").returncode == 0
         digests.add(hashlib.sha256((tmp_path / "q.gguf").read_bytes()).hexdigest())
     assert len(digests) == 1
 
 
 def test_values_a_type_cannot_hold(twllm, root, tmp_path):
-    make(root, tmp_path / "hf", "llama2", vocab_size=13312)
+    make(root, tmp_path / "hf", "llama2")
     tensors = tensors_of(tmp_path / "hf")
     from safetensors.torch import save_file
 
