@@ -25,8 +25,9 @@ static status reserve(struct windows *w, struct error *err)
 {
     const struct llama_config *config = llama_model_config(w->model);
     int64_t n = w->options.n_tokens;
-    w->limits =
-        (struct llama_limits){STEP_TOKENS, STEP_LOGITS, thread_pool_size(w->options.threads)};
+    w->limits = (struct llama_limits){.max_tokens = STEP_TOKENS,
+                                      .max_logit_rows = STEP_LOGITS,
+                                      .n_threads = thread_pool_size(w->options.threads)};
     w->cache = (struct llama_kv_cache){
         .dtype = w->options.kv_dtype ? w->options.kv_dtype : DTYPE_F16,
         .n_blocks = (n + BLOCK_TOKENS - 1) / BLOCK_TOKENS,
