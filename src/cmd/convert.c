@@ -6,8 +6,7 @@
 static const char examples[] =
     "twllm convert yentinglin/Llama-3-Taiwan-8B-Instruct taiwan.gguf\n"
     "twllm convert taiwan.gguf ./taiwan --type BF16 --split-max-size 5G\n"
-    "# a file in parts of at most 2 GB becomes one\n"
-    "twllm convert big-00001-of-00009.gguf big.gguf\n";
+    "twllm convert taiwan.gguf taiwan-f16.gguf --type F16\n";
 
 static status choose_format(struct conversion *c, const char *format, struct error *err)
 {

@@ -10,8 +10,9 @@
 #include "eval/activations.h"
 
 static const char examples[] =
-    "twllm imatrix -m taiwan.gguf -f calibration.txt taiwan.imatrix\n"
-    "twllm quantize taiwan.gguf taiwan-q4.gguf Q4_K_M --imatrix taiwan.imatrix\n";
+    "twllm imatrix -m ./my-model -f story.txt my-model.imatrix\n"
+    "twllm imatrix -m ./my-model -f story.txt --chunks 1 --ctx-size 256 quick.imatrix\n"
+    "twllm quantize ./my-model my-model-q4.gguf Q4_K_M --imatrix my-model.imatrix\n";
 
 static bool show(void *argument, int64_t done, int64_t total)
 {

@@ -10,10 +10,11 @@
 #include "eval/perplexity.h"
 
 static const char examples[] =
-    "twllm perplexity -m taiwan.gguf -f text.txt\n"
+    "twllm perplexity -m ./my-model -f story.txt\n"
     "# the original's log-probabilities, then what quantising changed\n"
-    "twllm perplexity -m taiwan.gguf -f text.txt --kl-divergence-base taiwan.logits\n"
-    "twllm perplexity -m taiwan-q4.gguf --kl-divergence-base taiwan.logits --kl-divergence\n";
+    "twllm perplexity -m ./my-model -f story.txt --kl-divergence-base my-model.logits\n"
+    "twllm quantize ./my-model my-model-q4.gguf Q4_K_M\n"
+    "twllm perplexity -m my-model-q4.gguf --kl-divergence-base my-model.logits --kl-divergence\n";
 
 struct options {
     struct measure_options measure;

@@ -2,9 +2,10 @@
 #include "cmd/conversion.h"
 
 static const char examples[] =
-    "twllm quantize ./taiwan taiwan-q4.gguf Q4_K_M\n"
-    "twllm quantize taiwan.gguf taiwan-iq4.gguf IQ4_XS --imatrix taiwan.imatrix\n"
-    "twllm quantize taiwan.gguf small.gguf Q4_0 --pure --output-tensor-type Q6_K\n";
+    "twllm quantize ./my-model my-model-q4.gguf Q4_K_M\n"
+    "twllm imatrix -m ./my-model -f story.txt my-model.imatrix\n"
+    "twllm quantize ./my-model my-model-iq4.gguf IQ4_XS --imatrix my-model.imatrix\n"
+    "twllm quantize ./my-model small.gguf Q4_0 --pure --output-tensor-type Q6_K\n";
 
 static status run(struct conversion *c, const char *imatrix, const struct arguments *parsed,
                   const struct environment *environment, struct error *err)
