@@ -303,13 +303,6 @@ static bool is_unsigned(const struct source *s)
 
 static void put_f32(uint8_t out[4], float x) { memcpy(out, &x, sizeof x); }
 
-static void put_half(uint8_t out[2], float x)
-{
-    uint16_t bits = f16_from_float(x);
-    out[0] = (uint8_t)bits;
-    out[1] = (uint8_t)(bits >> 8);
-}
-
 static void put_nibbles(const uint8_t *q, uint8_t qs[16])
 {
     for (int i = 0; i < 16; i++) qs[i] = (uint8_t)((q[i] & 15) | q[i + 16] << 4);
@@ -326,11 +319,11 @@ static void put_block(const struct source *s, enum dtype dtype, const uint8_t *q
     struct quant_f8_g32 *f8 = to;
     switch (dtype) {
     case DTYPE_Q4_0:
-        put_half(q4->d, d);
+        quant_put_f16(q4->d, d);
         put_nibbles(q, q4->qs);
         return;
     case DTYPE_Q8_0:
-        put_half(q8->d, d);
+        quant_put_f16(q8->d, d);
         for (int i = 0; i < 32; i++) q8->qs[i] = (int8_t)((shift ? q[i] : (int8_t)q[i]) - shift);
         return;
     case DTYPE_I4_G32:

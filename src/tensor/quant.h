@@ -115,6 +115,13 @@ static inline float quant_f16(const uint8_t bytes[2])
     return f16_to_float((uint16_t)(bytes[0] | bytes[1] << 8));
 }
 
+static inline void quant_put_f16(uint8_t out[2], float x)
+{
+    uint16_t bits = f16_from_float(x);
+    out[0] = (uint8_t)bits;
+    out[1] = (uint8_t)(bits >> 8);
+}
+
 static inline float quant_f32(const uint8_t bytes[4])
 {
     float value;

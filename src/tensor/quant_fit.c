@@ -19,8 +19,6 @@ static float sum_lanes(const float lanes[LANES])
            ((lanes[2] + lanes[6]) + (lanes[3] + lanes[7]));
 }
 
-static float inverse_of(float x) { return x != 0 && isfinite(1 / x) ? 1 / x : 0; }
-
 /* The element of the largest magnitude. */
 static float largest(const float *x, int n)
 {
@@ -51,7 +49,7 @@ static float explained(const float *x, const float *w, int n, float inverse,
 float quant_fit_scale(const float *x, const float *w, int n, const struct quant_levels *l)
 {
     float top = largest(x, n), best = 0, best_scale = 0, scale;
-    float inverse_top = inverse_of(top);
+    float inverse_top = quant_inverse(top);
     if (inverse_top == 0) return 0;
     for (int end = 0; end < 2; end++)
         for (int i = -GRID; i <= GRID; i++) {
@@ -63,7 +61,7 @@ float quant_fit_scale(const float *x, const float *w, int n, const struct quant_
             }
         }
     for (int turn = 0; turn < TURNS; turn++) {
-        float got = explained(x, w, n, inverse_of(best_scale), l, &scale);
+        float got = explained(x, w, n, quant_inverse(best_scale), l, &scale);
         if (!(got > best)) break;
         best = got;
         best_scale = scale;
@@ -82,7 +80,7 @@ static float line_error(const float *x, const float *w, int n, float high, bool 
                         struct line from, struct line *best)
 {
     const struct quant_levels levels = {.low = 0, .high = high};
-    float inverse = inverse_of(from.scale);
+    float inverse = quant_inverse(from.scale);
     float sw[LANES] = {0}, sx[LANES] = {0}, sq[LANES] = {0}, xq[LANES] = {0}, qq[LANES] = {0};
     for (int i = 0; i < n; i += LANES)
         for (int k = 0; k < LANES; k++) {
@@ -146,7 +144,7 @@ float quant_fit_affine(const float *x, const float *w, int n, float high, bool b
 static float group_error(const float *x, const float *w, int n, const struct quant_levels *l,
                          float scale, float offset)
 {
-    float inverse = inverse_of(scale), sum[LANES] = {0};
+    float inverse = quant_inverse(scale), sum[LANES] = {0};
     for (int i = 0; i < n; i += LANES)
         for (int k = 0; k < LANES; k++) {
             float q = quant_level(l, (x[i + k] - offset) * inverse);
@@ -189,7 +187,7 @@ static float common_scale(const float *x, const float *w, int group, const struc
 {
     double xq = 0, qq = 0;
     for (int j = 0; j < QUANT_SUPER / group; j++) {
-        float scale = d * (float)s[j], inverse = inverse_of(scale);
+        float scale = d * (float)s[j], inverse = quant_inverse(scale);
         for (int i = j * group; i < (j + 1) * group; i++) {
             float q = (float)s[j] * quant_level(l, x[i] * inverse);
             xq += (double)(w[i] * q * x[i]);
@@ -264,7 +262,7 @@ static void common_pair(const float *x, const float *w, int group, float high,
     double qq = 0, qt = 0, tt = 0, xq = 0, xt = 0;
     for (int j = 0; j < QUANT_SUPER / group; j++) {
         float scale = a->d * (float)a->s[j], least = a->dmin * (float)a->t[j];
-        float inverse = inverse_of(scale), t = -(float)a->t[j];
+        float inverse = quant_inverse(scale), t = -(float)a->t[j];
         for (int i = j * group; i < (j + 1) * group; i++) {
             float q = (float)a->s[j] * quant_level(&l, (x[i] + least) * inverse);
             qq += (double)(w[i] * q * q);
@@ -286,7 +284,7 @@ static void common_pair(const float *x, const float *w, int group, float high,
 
 static void place(struct affine *a, const float *scales, const float *offsets, int n, int most)
 {
-    float inverse = inverse_of(a->d), inverse_min = inverse_of(a->dmin);
+    float inverse = quant_inverse(a->d), inverse_min = quant_inverse(a->dmin);
     for (int j = 0; j < n; j++) {
         a->s[j] = nearest_whole(scales[j] * inverse, 0, most);
         a->t[j] = nearest_whole(-offsets[j] * inverse_min, 0, most);

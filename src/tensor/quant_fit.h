@@ -7,6 +7,7 @@
 #ifndef TENSOR_QUANT_FIT_H
 #define TENSOR_QUANT_FIT_H
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ static inline float quant_level(const struct quant_levels *l, float v)
     v = v + 0x1.8p23f - 0x1.8p23f; /* rounds to even: |v| is below 2^22 */
     return l->nearest ? (float)l->nearest[(int)v + 128] : v;
 }
+
+/* 1 / x; 0 where that is no finite number. */
+static inline float quant_inverse(float x) { return x != 0 && isfinite(1 / x) ? 1 / x : 0; }
 
 /* x' = scale q. n is a multiple of 8, at most 32, here and below. Returns scale; 0 when all x are 0. */
 float quant_fit_scale(const float *x, const float *w, int n, const struct quant_levels *);

@@ -9,15 +9,6 @@ static const struct quant_levels four_bits = {.low = -8, .high = 7, .step = 0.1f
                                  three_bits = {.low = -4, .high = 3, .step = 0.1f},
                                  six_bits = {.low = -32, .high = 31, .step = 0.1f};
 
-static void put_half(uint8_t out[2], float x)
-{
-    uint16_t bits = f16_from_float(x);
-    out[0] = (uint8_t)bits;
-    out[1] = (uint8_t)(bits >> 8);
-}
-
-static float inverse_of(float x) { return x != 0 && isfinite(1 / x) ? 1 / x : 0; }
-
 /* The whole number of [0, high] nearest to v. */
 static uint8_t whole(float v, float high)
 {
@@ -29,8 +20,8 @@ static uint8_t whole(float v, float high)
 static void symmetric_levels(const float *x, const float *w, const struct quant_levels *l,
                              uint8_t d[2], uint8_t q[32])
 {
-    float scale = quant_fit_half(quant_fit_scale(x, w, 32, l)), inverse = inverse_of(scale);
-    put_half(d, scale);
+    float scale = quant_fit_half(quant_fit_scale(x, w, 32, l)), inverse = quant_inverse(scale);
+    quant_put_f16(d, scale);
     for (int i = 0; i < 32; i++) q[i] = (uint8_t)(quant_level(l, x[i] * inverse) - l->low);
 }
 
@@ -38,10 +29,10 @@ static void affine_levels(const float *x, const float *w, float high, uint8_t d[
                           uint8_t q[32])
 {
     float offset, scale = quant_fit_half(quant_fit_affine(x, w, 32, high, false, &offset));
-    float inverse = inverse_of(scale);
+    float inverse = quant_inverse(scale);
     offset = quant_fit_half(offset);
-    put_half(d, scale);
-    put_half(m, offset);
+    quant_put_f16(d, scale);
+    quant_put_f16(m, offset);
     for (int i = 0; i < 32; i++) q[i] = whole((x[i] - offset) * inverse, high);
 }
 
@@ -94,8 +85,8 @@ static void to_q8_0(const float *x, const float *w, struct quant_q8_0 *b)
     (void)w;
     float most = 0;
     for (int i = 0; i < 32; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-    float scale = most / 127.0f, inverse = inverse_of(scale);
-    put_half(b->d, quant_fit_half(scale));
+    float scale = most / 127.0f, inverse = quant_inverse(scale);
+    quant_put_f16(b->d, quant_fit_half(scale));
     for (int i = 0; i < 32; i++) {
         float v = roundf(x[i] * inverse);
         b->qs[i] = (int8_t)(v < -127 ? -127 : v > 127 ? 127 : v);
@@ -129,8 +120,8 @@ static void to_iq4_nl(const float *x, const float *w, struct quant_iq4_nl *b)
     int8_t nearest[256];
     uint8_t q[32];
     struct quant_levels l = iq4_levels(nearest);
-    float scale = quant_fit_half(quant_fit_scale(x, w, 32, &l)), inverse = inverse_of(scale);
-    put_half(b->d, scale);
+    float scale = quant_fit_half(quant_fit_scale(x, w, 32, &l)), inverse = quant_inverse(scale);
+    quant_put_f16(b->d, scale);
     for (int i = 0; i < 32; i++) q[i] = iq4_index(quant_level(&l, x[i] * inverse));
     pack_nibbles(q, b->qs);
 }
@@ -190,7 +181,7 @@ static void group_levels(const float *x, int group, const struct quant_levels *l
                          const int *s, uint8_t q[256])
 {
     for (int i = 0; i < 256; i++) {
-        float inverse = inverse_of(d * (float)s[i / group]);
+        float inverse = quant_inverse(d * (float)s[i / group]);
         q[i] = (uint8_t)(quant_level(l, x[i] * inverse) - l->low);
     }
 }
@@ -199,7 +190,7 @@ static void affine_group_levels(const float *x, int group, float high, float d, 
                                 const int *s, const int *t, uint8_t q[256])
 {
     for (int i = 0; i < 256; i++) {
-        float inverse = inverse_of(d * (float)s[i / group]);
+        float inverse = quant_inverse(d * (float)s[i / group]);
         q[i] = whole((x[i] + dmin * (float)t[i / group]) * inverse, high);
     }
 }
@@ -218,8 +209,8 @@ static void to_q2_k(const float *x, const float *w, struct quant_q2_k *b)
     uint8_t q[256];
     float d, dmin;
     quant_fit_super_affine(x, w, 16, 3, 15, &d, &dmin, s, t);
-    put_half(b->d, d);
-    put_half(b->dmin, dmin);
+    quant_put_f16(b->d, d);
+    quant_put_f16(b->dmin, dmin);
     for (int j = 0; j < 16; j++) b->scales[j] = (uint8_t)(s[j] | t[j] << 4);
     affine_group_levels(x, 16, 3, d, dmin, s, t, q);
     pack_pairs(q, b->qs);
@@ -231,7 +222,7 @@ static void to_q3_k(const float *x, const float *w, struct quant_q3_k *b)
     uint8_t q[256];
     float d = quant_fit_super(x, w, 16, &three_bits, -32, 31, s);
     memset(b, 0, sizeof *b);
-    put_half(b->d, d);
+    quant_put_f16(b->d, d);
     group_levels(x, 16, &three_bits, d, s, q);
     pack_pairs(q, b->qs);
     for (int i = 0; i < 256; i++) b->hmask[i % 32] |= (uint8_t)((q[i] >> 2) << (i / 32));
@@ -266,8 +257,8 @@ static void to_q4_k(const float *x, const float *w, struct quant_q4_k *b)
     uint8_t q[256];
     float d, dmin;
     quant_fit_super_affine(x, w, 32, 15, 63, &d, &dmin, s, t);
-    put_half(b->d, d);
-    put_half(b->dmin, dmin);
+    quant_put_f16(b->d, d);
+    quant_put_f16(b->dmin, dmin);
     pack_scales(s, t, b->scales);
     affine_group_levels(x, 32, 15, d, dmin, s, t, q);
     pack_halves(q, b->qs);
@@ -279,8 +270,8 @@ static void to_q5_k(const float *x, const float *w, struct quant_q5_k *b)
     uint8_t q[256];
     float d, dmin;
     quant_fit_super_affine(x, w, 32, 31, 63, &d, &dmin, s, t);
-    put_half(b->d, d);
-    put_half(b->dmin, dmin);
+    quant_put_f16(b->d, d);
+    quant_put_f16(b->dmin, dmin);
     pack_scales(s, t, b->scales);
     affine_group_levels(x, 32, 31, d, dmin, s, t, q);
     pack_halves(q, b->qs);
@@ -294,7 +285,7 @@ static void to_q6_k(const float *x, const float *w, struct quant_q6_k *b)
     uint8_t q[256];
     float d = quant_fit_super(x, w, 16, &six_bits, -128, 127, s);
     memset(b, 0, sizeof *b);
-    put_half(b->d, d);
+    quant_put_f16(b->d, d);
     for (int j = 0; j < 16; j++) b->scales[j] = (int8_t)s[j];
     group_levels(x, 16, &six_bits, d, s, q);
     for (int i = 0; i < 256; i++) {
@@ -311,11 +302,11 @@ static void to_iq4_xs(const float *x, const float *w, struct quant_iq4_xs *b)
     struct quant_levels l = iq4_levels(nearest);
     float d = quant_fit_super(x, w, 32, &l, -32, 31, s);
     memset(b, 0, sizeof *b);
-    put_half(b->d, d);
+    quant_put_f16(b->d, d);
     for (int j = 0; j < 8; j++) {
         int v = s[j] + 32;
         uint8_t q[32];
-        float inverse = inverse_of(d * (float)s[j]);
+        float inverse = quant_inverse(d * (float)s[j]);
         b->scales_l[j / 2] |= (uint8_t)((v & 15) << (j % 2 * 4));
         b->scales_h[j / 4] |= (uint8_t)((v >> 4) << (j % 4 * 2));
         for (int i = 0; i < 32; i++) q[i] = iq4_index(quant_level(&l, x[j * 32 + i] * inverse));
