@@ -306,8 +306,7 @@ static status write_items(struct run *run, struct error *err)
         struct convert_item *item = &plan->items[i];
         if (item->is_done) continue;
         TRY(run_item(run, item, &item->digest));
-        if (item->from.data != plan->rope_divisors && !plan->checkpoint->is_embedded)
-            tensor_set_release(&item->from);
+        if (item->is_mapped) tensor_set_release(&item->from);
         TRY(note_item(run, i, err));
     }
     return flush_journal(run, err);

@@ -1,6 +1,6 @@
 /* convert: a checkpoint's weights in another format and other types.
  *
- * Streams: beside the maps of the source, of whose pages the system keeps what it likes, memory is some 10 MB for each
+ * Streams (but for checkpoints of packed weights, which were unpacked into memory): beside the maps of the source, of whose pages the system keeps what it likes, memory is some 10 MB for each
  * thread. The output has its name only when all of it was written, read back and found equal; before that it is
  * OUTPUT.partial beside a journal OUTPUT.journal, from which the same conversion goes on after it was stopped or killed.
  */
@@ -16,7 +16,7 @@ enum convert_phase { CONVERT_WRITING, CONVERT_VERIFYING };
 struct convert_options {
     bool to_safetensors; /* else GGUF */
     struct quant_mix_options
-        types; /* mix NONE: each matrix keeps its type (BF16 where safetensors have no such type) */
+        types; /* mix NONE: each matrix keeps its type (BF16 where the files have no such type) */
     bool allow_requantize;            /* from one quantised type to another */
     uint64_t split_bytes;             /* most bytes of tensors in one file; 0: one file */
     const struct importance *weights; /* NULL: none */

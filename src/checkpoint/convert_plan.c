@@ -31,6 +31,9 @@ static enum dtype plain_type(enum dtype from)
     return dtype_is_quantised(from) ? DTYPE_BF16 : from;
 }
 
+/* What GGUF files hold. */
+static enum dtype file_type(enum dtype from) { return dtype_is_grouped(from) ? DTYPE_BF16 : from; }
+
 /* GGUF files hold vectors as F32: where nothing is lost they go back to the type of the matrices. */
 static enum dtype vector_type(const struct convert_plan *plan, const struct tensor *from)
 {
@@ -56,7 +59,7 @@ static status choose_type(const struct convert_plan *plan, const struct llama_we
     if (types->mix != QUANT_MIX_NONE)
         to = quant_mix_choose(types, &plan->checkpoint->config, w->layer, w->gguf_name, w->columns);
     else
-        to = plan->options->to_safetensors ? plain_type(from) : from;
+        to = plan->options->to_safetensors ? plain_type(from) : file_type(from);
     if (w->n_dims == 1 && !plan->options->to_safetensors) to = DTYPE_F32;
     if (w->n_dims == 1 && plan->options->to_safetensors && types->mix == QUANT_MIX_NONE)
         to = vector_type(plan, &item->from);
@@ -102,6 +105,28 @@ static status find_importance(struct convert_plan *plan, const struct llama_weig
     return STATUS_OK;
 }
 
+/* From the file where it holds numbers or blocks, else as the model unpacked it. */
+static status find_source(const struct convert_plan *plan, const struct llama_weight *w,
+                          const char *name, struct convert_item *item, struct error *err)
+{
+    const struct tensor_entry *entry = tensor_set_find(plan->checkpoint->tensors, str_of(name));
+    enum dtype dtype = entry ? entry->tensor.dtype : DTYPE_NONE;
+    struct tensor order;
+    if (dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16 ||
+        dtype_is_quantised(dtype)) {
+        item->from = entry->tensor;
+        item->is_mapped = !plan->checkpoint->is_embedded;
+        return STATUS_OK;
+    }
+    item->from = llama_model_tensor(plan->checkpoint->model, w, &order);
+    if (!tensor_is_present(&item->from))
+        return error_set(err, STATUS_INTERNAL, "tensor \"%s\" is missing", name);
+    if (tensor_is_present(&order))
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "\"%s\": columns out of order (act-order) cannot be converted", name);
+    return STATUS_OK;
+}
+
 static status plan_item(struct convert_plan *plan, const struct llama_weight *w, float **room,
                         struct error *err)
 {
@@ -110,9 +135,7 @@ static status plan_item(struct convert_plan *plan, const struct llama_weight *w,
     char source[LLAMA_WEIGHT_NAME_BYTES];
     llama_weight_name(w, c->layout, source);
     llama_weight_name(w, plan->layout, item->name);
-    const struct tensor_entry *entry = tensor_set_find(plan->checkpoint->tensors, str_of(source));
-    if (!entry) return error_set(err, STATUS_FORMAT, "tensor \"%s\" is missing", source);
-    item->from = entry->tensor;
+    TRY(find_source(plan, w, source, item, err));
     bool turned = w->rope_heads && c->layout != plan->layout;
     item->head_rows = turned ? c->head_dim : 0;
     item->rows = w->n_dims == 2 || turned ? w->rows : 1;

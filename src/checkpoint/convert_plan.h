@@ -13,6 +13,7 @@ struct convert_item {
     struct tensor from, to;  /* to: without data */
     int64_t rows, columns;   /* as it is written, row by row */
     int64_t head_rows;       /* 0, or rows of a head whose order changes */
+    bool is_mapped;          /* from lies in a map of the source */
     const float *importance; /* (columns), or NULL */
     size_t part;
     uint64_t offset; /* in the file of that part */

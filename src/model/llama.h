@@ -66,6 +66,8 @@ status llama_model_create(struct llama_model **, const struct llama_config *,
 void llama_model_destroy(struct llama_model *);
 size_t llama_model_copied_bytes(const struct llama_model *); /* beside the checkpoint's */
 const struct llama_config *llama_model_config(const struct llama_model *);
+/* Whether some packed matrix has its columns in another order than the input. */
+bool llama_model_orders_columns(const struct llama_model *);
 enum dtype llama_model_weight_dtype(const struct llama_model *); /* of the projections */
 
 /* Paged key/value cache: L layers, each K and V (n_blocks, KH, block_tokens, HD). */

@@ -241,3 +241,37 @@ enum dtype llama_model_weight_dtype(const struct llama_model *model)
 {
     return model->weights.layers[0].q_proj.dtype;
 }
+
+struct tensor llama_model_tensor(const struct llama_model *model, const struct llama_weight *w,
+                                 struct tensor *order)
+{
+    *order = tensor_none();
+    if (w->layer < 0) {
+#define X(field, hf, gguf, n_dims, rows, columns, condition)                                       \
+    if (!strcmp(w->gguf_name, gguf)) return model->weights.field;
+        LLAMA_MODEL_WEIGHTS(X)
+#undef X
+        return tensor_none();
+    }
+    const struct llama_layer *layer = &model->weights.layers[w->layer];
+#define X(field, hf, gguf, n_dims, rows, columns, condition)                                       \
+    if (!strcmp(w->gguf_name, gguf)) {                                                             \
+        *order = layer->field##_order;                                                             \
+        return layer->field;                                                                       \
+    }
+    LLAMA_LAYER_WEIGHTS(X)
+#undef X
+    return tensor_none();
+}
+
+bool llama_model_orders_columns(const struct llama_model *model)
+{
+    int64_t count = llama_weight_count(&model->config);
+    for (int64_t i = 0; i < count && llama_config_orders_columns(&model->config); i++) {
+        struct llama_weight w = llama_weight_at(&model->config, i);
+        struct tensor order;
+        llama_model_tensor(model, &w, &order);
+        if (tensor_is_present(&order)) return true;
+    }
+    return false;
+}

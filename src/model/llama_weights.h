@@ -79,6 +79,10 @@ struct llama_weight llama_weight_at(const struct llama_config *, int64_t index);
 const char *llama_weight_name(const struct llama_weight *, enum llama_layout,
                               char out[LLAMA_WEIGHT_NAME_BYTES]);
 
+/* That tensor as the model runs it (packed weights as blocks), and the order of its columns or nothing. */
+struct tensor llama_model_tensor(const struct llama_model *, const struct llama_weight *,
+                                 struct tensor *order);
+
 /* NAME_order: absent, or (columns) i32: column j of a packed matrix belongs to input order[j]. */
 struct llama_layer {
 #define X(field, name, gguf_name, n_dims, rows, columns, condition)                                \

@@ -7,6 +7,7 @@ import shutil
 import gguf_models
 import llama_models
 import numpy
+import packed_models
 import pytest
 import torch
 from gguf import GGUFReader
@@ -212,6 +213,20 @@ def test_llama_cpp_refuses_nothing_we_write_twice(twllm, embedded, tmp_path):
     assert twllm("quantize", tmp_path / "q.gguf", tmp_path / "r.gguf", "Q5_0", "--allow-requantize").returncode == 0
     done = twllm("convert", tmp_path / "q.gguf", tmp_path / "hf", "--type", "Q8_0")
     assert done.returncode in (2, 4) and not (tmp_path / "hf" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name, kind", [("gptq 4 g128", "auto"), ("awq g128", "F32"), ("fp8 blocks", "F32")])
+def test_packed_checkpoints(probe, twllm, root, tmp_path, name, kind):
+    """Symmetric GPTQ is Q4_0: the same bits. The others as F32: the same products, blocks or not."""
+    packed_models.make(tmp_path, name)
+    write_tokenizer(root, tmp_path)
+    done = twllm("convert", tmp_path, tmp_path / "m.gguf", "--type", kind)
+    assert done.returncode == 0, done.stderr
+    ids = [[(7 * i + n) % 300 for i in range(n)] for n in (1, 40)]
+    a, b = logits(probe, tmp_path, ids), logits(probe, tmp_path / "m.gguf", ids)
+    assert (a == b).all() if kind == "auto" else numpy.abs(a - b).max() < 1e-4 * numpy.abs(a).max()
+    if kind == "auto":
+        assert {t.tensor_type.name for t in GGUFReader(tmp_path / "m.gguf").tensors} == {"Q4_0", "F32"}
 
 
 def test_same_bytes_whatever_the_threads(twllm, embedded, tmp_path):
