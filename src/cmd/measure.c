@@ -66,7 +66,7 @@ status measure_open(struct measure *m, const struct measure_options *o,
 {
     *m = (struct measure){.bos = TOKEN_NONE};
     if (with_text && !o->file)
-        return error_set(err, STATUS_INVALID, message(MESSAGE_MEASURE_NEEDS_FILE));
+        return error_set(err, STATUS_INVALID, "%s", message(MESSAGE_MEASURE_NEEDS_FILE));
     TRY(session_read_config(&m->session, environment, err));
     TRY(session_open_model(&m->session, &o->session, environment, false, err));
     const struct tokenizer *tokenizer = model_tokenizer(m->session.model);
