@@ -81,9 +81,10 @@ TEST(quant_mix_embedding_and_output)
     o = (struct quant_mix_options){.mix = QUANT_MIX_Q8_0};
     CHECK_INT(quant_mix_choose(&o, &tied, -1, "token_embd.weight", 256), DTYPE_Q8_0);
     o = (struct quant_mix_options){.mix = QUANT_MIX_Q4_0, .with_importance = true};
-    CHECK_INT(quant_mix_choose(&o, &(struct llama_config){.num_hidden_layers = 16,
-                                                         .num_attention_heads = 1,
-                                                         .num_key_value_heads = 1},
+    CHECK_INT(quant_mix_choose(&o,
+                               &(struct llama_config){.num_hidden_layers = 16,
+                                                      .num_attention_heads = 1,
+                                                      .num_key_value_heads = 1},
                                0, "ffn_down.weight", 256),
               DTYPE_Q4_1);
 }
