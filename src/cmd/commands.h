@@ -15,6 +15,10 @@
     X(detokenize, DETOKENIZE_SUMMARY)                                                              \
     X(template, TEMPLATE_SUMMARY)                                                                  \
     X(inspect, INSPECT_SUMMARY)                                                                    \
+    X(convert, CONVERT_SUMMARY)                                                                    \
+    X(quantize, QUANTIZE_SUMMARY)                                                                  \
+    X(imatrix, IMATRIX_SUMMARY)                                                                    \
+    X(perplexity, PERPLEXITY_SUMMARY)                                                              \
     X(bench, BENCH_SUMMARY)                                                                        \
     X(eval, EVAL_SUMMARY)
 

@@ -2,6 +2,7 @@
 #ifndef CMD_MESSAGES_LIST_H
 #define CMD_MESSAGES_LIST_H
 
+#include "cmd/messages_convert.h"
 #include "cmd/messages_eval.h"
 #include "cmd/messages_options.h"
 #include "cmd/messages_remote.h"
@@ -15,7 +16,8 @@
     MESSAGES_OPTIONS(X)                                                                            \
     MESSAGES_SERVE(X)                                                                              \
     MESSAGES_EVAL(X)                                                                               \
-    MESSAGES_REMOTE(X)
+    MESSAGES_REMOTE(X)                                                                             \
+    MESSAGES_CONVERT(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \

@@ -78,6 +78,16 @@ const struct tensor_entry *tensor_set_find(const struct tensor_set *set, struct 
     return hit ? *hit : NULL;
 }
 
+/* Whole pages inside the tensor: those at its ends hold its neighbours' bytes, too. */
+void tensor_set_release(const struct tensor *t)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    uintptr_t page = size > 0 ? (uintptr_t)size : 4096;
+    uintptr_t begin = ((uintptr_t)t->data + page - 1) & ~(page - 1);
+    uintptr_t end = ((uintptr_t)t->data + tensor_bytes(t)) & ~(page - 1);
+    if (end > begin) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 /* ---- prefetch ---- */
 
 enum { PREFETCH_BYTES = 8 << 20 };

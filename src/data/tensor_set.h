@@ -59,6 +59,10 @@ static inline bool tensor_entry_is_aligned(const struct tensor_entry *entry)
     return (uintptr_t)entry->tensor.data % dtype_alignment(entry->tensor.dtype) == 0;
 }
 
+/* Lets the system drop the pages of a tensor, which it reads again from the file when they are touched. Only for
+ * tensors that lie in a map. */
+void tensor_set_release(const struct tensor *);
+
 /* Brings every page of the ranges into memory with all threads of the pool (NULL: the caller alone).
  * `progress` (may be NULL) is called on the calling thread, at last with done == total; when it returns
  * false the call ends with STATUS_CANCELLED. A failed disk read is STATUS_IO where the system can say

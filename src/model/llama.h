@@ -11,6 +11,7 @@
 #include "base/status.h"
 #include "data/json.h"
 #include "data/tensor_set.h"
+#include "model/quantization.h"
 #include "model/rope.h"
 #include "op/op.h"
 #include "tensor/tensor.h"
@@ -37,11 +38,18 @@ struct llama_config {
     bool mlp_bias;
     int64_t sliding_window; /* 0 = none; else max_position_embeddings was cut to it, within which
                                attention over the window is attention over everything */
+    struct quantization quantization; /* of packed weights; layout NONE: plain ones */
     struct rope_config rope;
 };
 
+/* Whether packed weights may come with an order of their columns. */
+static inline bool llama_config_orders_columns(const struct llama_config *c)
+{
+    return c->quantization.act_order || c->quantization.layout == QUANTIZATION_GPTQ;
+}
+
 /* From a parsed config.json of LlamaForCausalLM or MistralForCausalLM. Refuses other architectures and
- * quantised weights (STATUS_UNSUPPORTED), inconsistent widths and sizes that cannot be real
+ * ways to pack weights (STATUS_UNSUPPORTED), inconsistent widths and sizes that cannot be real
  * (STATUS_FORMAT), naming the field. */
 status llama_config_parse(struct llama_config *, const struct json *config, const char *source,
                           struct error *err);
@@ -58,6 +66,8 @@ status llama_model_create(struct llama_model **, const struct llama_config *,
 void llama_model_destroy(struct llama_model *);
 size_t llama_model_copied_bytes(const struct llama_model *); /* beside the checkpoint's */
 const struct llama_config *llama_model_config(const struct llama_model *);
+/* Whether some packed matrix has its columns in another order than the input. */
+bool llama_model_orders_columns(const struct llama_model *);
 enum dtype llama_model_weight_dtype(const struct llama_model *); /* of the projections */
 
 /* Paged key/value cache: L layers, each K and V (n_blocks, KH, block_tokens, HD). */

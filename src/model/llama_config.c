@@ -54,18 +54,6 @@ static status check_architecture(struct reader *r)
 
 static status check_supported(const struct reader *r)
 {
-    static const char *const quantized[] = {"quantization_config", "compression_config"};
-    for (int i = 0; i < 2; i++) {
-        const struct json *q = json_get(r->config, quantized[i]);
-        if (!q || q->type == JSON_NULL) continue;
-        struct str method;
-        if (!json_str(json_get(q, "quant_method"), &method)) method = STR("unknown");
-        return error_set(
-            r->err, STATUS_UNSUPPORTED,
-            "%s: %s: the weights are quantised (%.*s), which is not supported; use the "
-            "F32, F16 or BF16 checkpoint",
-            r->source, quantized[i], (int)(method.size > 40 ? 40 : method.size), method.data);
-    }
     struct str act;
     TRY(json_member_str(r->config, "hidden_act", STR("silu"), r->source, &act, r->err));
     if (!str_equal_c(act, "silu") && !str_equal_c(act, "swish"))
@@ -130,6 +118,7 @@ status llama_config_parse(struct llama_config *c, const struct json *config, con
         return error_set(err, STATUS_FORMAT, "%s: not a JSON object", source);
     TRY(check_architecture(&r));
     TRY(check_supported(&r));
+    TRY(quantization_parse(&c->quantization, config, source, err));
     TRY(read_size(&r, "vocab_size", MAX_VOCAB, &c->vocab_size));
     TRY(read_size(&r, "hidden_size", MAX_WIDTH, &c->hidden_size));
     TRY(read_size(&r, "intermediate_size", MAX_WIDTH, &c->intermediate_size));

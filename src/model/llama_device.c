@@ -330,6 +330,10 @@ status llama_device_create(struct llama_model **out, const struct llama_model *h
 {
     *out = NULL;
     const struct llama_config *c = &host->config;
+    if (llama_model_orders_columns(host))
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "cuda: weights with columns out of order (act-order) do not run there yet");
     struct llama_model *model = calloc(1, sizeof *model);
     if (!model) return error_set(err, STATUS_NO_MEMORY, "cuda: no memory for the model");
     model->config = *c;

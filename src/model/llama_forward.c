@@ -70,6 +70,57 @@ static status add_linear(const struct pass *p, struct tensor x, struct tensor we
     return op_linear_add(p->ops, &op, p->err);
 }
 
+/* The input of a matrix whose columns stand in another order. */
+static status in_order(const struct pass *p, const struct tensor *order, struct tensor *x)
+{
+    if (!tensor_is_present(order)) return STATUS_OK;
+    struct tensor out = tensor_2d(p->w->ordered.data, x->dtype, x->shape[0], x->shape[1]);
+    const struct op_gather_columns gather = {out, *x, *order};
+    *x = out;
+    return op_gather_columns(p->ops, &gather, p->err);
+}
+
+/* Projections of one input one by one, each of its own order of columns. */
+static status project_in_order(const struct pass *p, const struct op_linear *op,
+                               const struct tensor *const orders[OP_LINEAR_MAX])
+{
+    for (int i = 0; i < op->n_projections; i++) {
+        struct op_linear one = {.x = op->x,
+                                .n_projections = 1,
+                                .outs = {op->outs[i]},
+                                .weights = {op->weights[i]},
+                                .biases = {op->biases[i]}};
+        TRY(in_order(p, orders[i], &one.x));
+        TRY(op_linear(p->ops, &one, p->err));
+    }
+    return STATUS_OK;
+}
+
+static status attention_input(const struct pass *p, const struct op_attention_input *op,
+                              const struct llama_layer *layer)
+{
+    const struct tensor *const orders[OP_LINEAR_MAX] = {&layer->q_proj_order, &layer->k_proj_order,
+                                                        &layer->v_proj_order};
+    bool ordered = tensor_is_present(orders[0]) || tensor_is_present(orders[1]) ||
+                   tensor_is_present(orders[2]);
+    if (!ordered) return op_attention_input(p->ops, op, p->err);
+    TRY(op_rms_norm(p->ops, &op->norm, p->err));
+    TRY(project_in_order(p, &op->project, orders));
+    return op_rope_kv(p->ops, &op->rotate, p->err);
+}
+
+static status feed_forward_input(const struct pass *p, const struct op_feed_forward_input *op,
+                                 const struct llama_layer *layer)
+{
+    const struct tensor *const orders[OP_LINEAR_MAX] = {&layer->gate_proj_order,
+                                                        &layer->up_proj_order};
+    if (!tensor_is_present(orders[0]) && !tensor_is_present(orders[1]))
+        return op_feed_forward_input(p->ops, op, p->err);
+    TRY(op_rms_norm(p->ops, &op->norm, p->err));
+    TRY(project_in_order(p, &op->project, orders));
+    return op_silu_mul(p->ops, &op->activate, p->err);
+}
+
 static status attention_block(const struct pass *p, const struct llama_layer *layer, int64_t index)
 {
     const struct llama_workspace *w = p->w;
@@ -98,7 +149,7 @@ static status attention_block(const struct pass *p, const struct llama_layer *la
                 .interleaved = p->config->layout == LLAMA_LAYOUT_GGUF,
             },
     };
-    TRY(op_attention_input(p->ops, &input, p->err));
+    TRY(attention_input(p, &input, layer));
 
     const struct op_attention attend = {
         .out = as_heads(&w->attended, head_dim),
@@ -113,7 +164,9 @@ static status attention_block(const struct pass *p, const struct llama_layer *la
         .scale = 1.0f / sqrtf((float)head_dim),
     };
     TRY(op_attention(p->ops, &attend, p->err));
-    return add_linear(p, w->attended, layer->o_proj, layer->o_bias);
+    struct tensor attended = w->attended;
+    TRY(in_order(p, &layer->o_proj_order, &attended));
+    return add_linear(p, attended, layer->o_proj, layer->o_bias);
 }
 
 static status feed_forward_block(const struct pass *p, const struct llama_layer *layer)
@@ -131,8 +184,10 @@ static status feed_forward_block(const struct pass *p, const struct llama_layer 
             },
         .activate = {.out = w->gate, .gate = w->gate, .up = w->up},
     };
-    TRY(op_feed_forward_input(p->ops, &input, p->err));
-    return add_linear(p, w->gate, layer->down_proj, layer->down_bias);
+    TRY(feed_forward_input(p, &input, layer));
+    struct tensor gate = w->gate;
+    TRY(in_order(p, &layer->down_proj_order, &gate));
+    return add_linear(p, gate, layer->down_proj, layer->down_bias);
 }
 
 /* Only the rows whose logits are wanted go on. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/packed_weight.h"
+
 /* Tensors that some checkpoints carry and the model does not need: matched by the end of the name. */
 static const char *const ignored_suffixes[] = {
     ".rotary_emb.inv_freq",                        /* recomputed from config.json */
@@ -35,10 +37,36 @@ static status align_tensor(struct llama_model *model, const struct tensor_entry 
     return STATUS_OK;
 }
 
+/* A matrix of a checkpoint that packs its weights; *found is false when this one is plain. */
+static status bind_packed(struct llama_model *model, const struct tensor_set *checkpoint,
+                          const char *name, int64_t rows, int64_t columns, struct tensor *out,
+                          struct tensor *order, bool *found, struct error *err)
+{
+    const struct quantization *q = &model->config.quantization;
+    struct packed_weight packed;
+    struct str stem = str_of(name);
+    *found = false;
+    if (!str_ends_with(stem, STR(".weight"))) return STATUS_OK;
+    stem.size -= strlen(".weight");
+    if (!packed_weight_exists(q, checkpoint, stem)) return STATUS_OK;
+    *found = true;
+    TRY(packed_weight_bind(&packed, q, checkpoint, stem, rows, columns, &model->copies, err));
+    if (tensor_is_present(&packed.order) && !order)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "\"%s\": columns out of order are not supported here", name);
+    *out = packed.weight;
+    if (order) *order = packed.order;
+    return STATUS_OK;
+}
+
 static status bind_tensor(struct llama_model *model, const struct tensor_set *checkpoint,
                           const char *name, int n_dims, int64_t rows, int64_t columns,
-                          struct tensor *out, struct error *err)
+                          struct tensor *out, struct tensor *order, struct error *err)
 {
+    bool packed = false;
+    if (n_dims == 2)
+        TRY(bind_packed(model, checkpoint, name, rows, columns, out, order, &packed, err));
+    if (packed) return STATUS_OK;
     const struct tensor_entry *entry = tensor_set_find(checkpoint, str_of(name));
     if (!entry) {
         const struct tensor_entry *first = tensor_set_at(checkpoint, 0);
@@ -80,7 +108,8 @@ static status bind_layer(struct llama_model *model, const struct tensor_set *che
         snprintf(name, sizeof name,                                                                \
                  is_gguf(c) ? "blk.%" PRId64 ".%s" : "model.layers.%" PRId64 ".%s", index,         \
                  is_gguf(c) ? gguf_name : hf_name);                                                \
-        TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field, err));      \
+        TRY(bind_tensor(model, checkpoint, name, n_dims, rows, columns, &layer->field,             \
+                        &layer->field##_order, err));                                              \
     }
     LLAMA_LAYER_WEIGHTS(X)
 #undef X
@@ -95,7 +124,7 @@ static status bind_all(struct llama_model *model, const struct tensor_set *check
 #define X(field, hf_name, gguf_name, n_dims, rows, columns, condition)                             \
     if (condition)                                                                                 \
         TRY(bind_tensor(model, checkpoint, is_gguf(c) ? gguf_name : hf_name, n_dims, rows,         \
-                        columns, &w->field, err));
+                        columns, &w->field, NULL, err));
     LLAMA_MODEL_WEIGHTS(X)
 #undef X
     for (int64_t i = 0; i < c->num_hidden_layers; i++) TRY(bind_layer(model, checkpoint, i, err));
@@ -127,6 +156,18 @@ static bool is_listed(const struct llama_config *c, struct str name)
     return false;
 }
 
+/* NAME.qweight where NAME.weight is listed. */
+static bool is_packed_part(const struct llama_config *c, struct str name)
+{
+    char whole[256];
+    size_t dot = name.size;
+    while (dot > 0 && name.data[dot - 1] != '.') dot--;
+    if (dot == 0 || dot > 200) return false;
+    if (!packed_weight_is_part(&c->quantization, str_slice(name, dot - 1, name.size))) return false;
+    int n = snprintf(whole, sizeof whole, "%.*s.weight", (int)(dot - 1), name.data);
+    return is_listed(c, (struct str){whole, (size_t)n});
+}
+
 /* A tensor that the model would not use means that the checkpoint is of another architecture or that
  * config.json belongs to another model: computing without it would be quietly wrong. */
 static status refuse_unknown(const struct llama_config *c, const struct tensor_set *checkpoint,
@@ -136,6 +177,7 @@ static status refuse_unknown(const struct llama_config *c, const struct tensor_s
         const struct tensor_entry *entry = tensor_set_at(checkpoint, i);
         bool known = is_listed(c, entry->name);
         if (c->tie_word_embeddings && str_equal_c(entry->name, "lm_head.weight")) known = true;
+        known = known || is_packed_part(c, entry->name);
         for (size_t k = 0; k < sizeof ignored_suffixes / sizeof *ignored_suffixes && !known; k++)
             known = str_ends_with(entry->name, str_of(ignored_suffixes[k]));
         if (!known) {
@@ -198,4 +240,38 @@ const struct llama_config *llama_model_config(const struct llama_model *model)
 enum dtype llama_model_weight_dtype(const struct llama_model *model)
 {
     return model->weights.layers[0].q_proj.dtype;
+}
+
+struct tensor llama_model_tensor(const struct llama_model *model, const struct llama_weight *w,
+                                 struct tensor *order)
+{
+    *order = tensor_none();
+    if (w->layer < 0) {
+#define X(field, hf, gguf, n_dims, rows, columns, condition)                                       \
+    if (!strcmp(w->gguf_name, gguf)) return model->weights.field;
+        LLAMA_MODEL_WEIGHTS(X)
+#undef X
+        return tensor_none();
+    }
+    const struct llama_layer *layer = &model->weights.layers[w->layer];
+#define X(field, hf, gguf, n_dims, rows, columns, condition)                                       \
+    if (!strcmp(w->gguf_name, gguf)) {                                                             \
+        *order = layer->field##_order;                                                             \
+        return layer->field;                                                                       \
+    }
+    LLAMA_LAYER_WEIGHTS(X)
+#undef X
+    return tensor_none();
+}
+
+bool llama_model_orders_columns(const struct llama_model *model)
+{
+    int64_t count = llama_weight_count(&model->config);
+    for (int64_t i = 0; i < count && llama_config_orders_columns(&model->config); i++) {
+        struct llama_weight w = llama_weight_at(&model->config, i);
+        struct tensor order;
+        llama_model_tensor(model, &w, &order);
+        if (tensor_is_present(&order)) return true;
+    }
+    return false;
 }

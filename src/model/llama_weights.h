@@ -9,6 +9,7 @@
 #ifndef MODEL_LLAMA_WEIGHTS_H
 #define MODEL_LLAMA_WEIGHTS_H
 
+#include "model/llama.h"
 #include "tensor/tensor.h"
 
 #define LLAMA_Q_WIDTH(c)  ((c)->num_attention_heads * (c)->head_dim)
@@ -59,8 +60,33 @@
       1, c->hidden_size, 1, c->mlp_bias)
 /* clang-format on */
 
+/* One tensor of a model, as the lists describe it. */
+struct llama_weight {
+    const char *hf_name, *gguf_name; /* of a layer's tensor: behind the prefix */
+    int64_t layer;                   /* -1: none */
+    int n_dims;
+    int64_t rows, columns;
+    int64_t
+        rope_heads; /* whose rows are ordered differently in the two layouts: 0, or heads of head_dim rows */
+};
+enum { LLAMA_WEIGHT_NAME_BYTES = 96 };
+
+/* How many tensors a model of this configuration has, and the index-th of them: first the embedding, then the layers,
+ * then the last norm and the output matrix. */
+int64_t llama_weight_count(const struct llama_config *);
+struct llama_weight llama_weight_at(const struct llama_config *, int64_t index);
+/* The whole name in files of that layout; returns out. */
+const char *llama_weight_name(const struct llama_weight *, enum llama_layout,
+                              char out[LLAMA_WEIGHT_NAME_BYTES]);
+
+/* That tensor as the model runs it (packed weights as blocks), and the order of its columns or nothing. */
+struct tensor llama_model_tensor(const struct llama_model *, const struct llama_weight *,
+                                 struct tensor *order);
+
+/* NAME_order: absent, or (columns) i32: column j of a packed matrix belongs to input order[j]. */
 struct llama_layer {
-#define X(field, name, gguf_name, n_dims, rows, columns, condition) struct tensor field;
+#define X(field, name, gguf_name, n_dims, rows, columns, condition)                                \
+    struct tensor field, field##_order;
     LLAMA_LAYER_WEIGHTS(X)
 #undef X
 };

@@ -58,6 +58,10 @@ size_t llama_workspace_carve(struct llama_workspace *w, const struct llama_confi
     w->attended = take_rows(&carver, most, n_tokens, query_width, activations);
     w->gate = take_rows(&carver, most, n_tokens, c->intermediate_size, activations);
     w->up = take_rows(&carver, most, n_tokens, c->intermediate_size, activations);
+    int64_t width = largest(largest(c->hidden_size, c->intermediate_size), query_width);
+    w->ordered = tensor_none();
+    if (llama_config_orders_columns(c))
+        w->ordered = take_rows(&carver, most, n_tokens, width, activations);
     w->cosines = take_rows(&carver, most, n_tokens, c->head_dim / 2, DTYPE_F32);
     w->sines = take_rows(&carver, most, n_tokens, c->head_dim / 2, DTYPE_F32);
     w->last_residual = take_rows(&carver, most_rows, n_rows, c->hidden_size, DTYPE_F32);
@@ -65,7 +69,6 @@ size_t llama_workspace_carve(struct llama_workspace *w, const struct llama_confi
     w->slot_table_size = table_size(n_tokens);
     w->slot_table = take(&carver, table_size(most), 1, sizeof *w->slot_table);
 
-    int64_t width = largest(largest(c->hidden_size, c->intermediate_size), query_width);
     w->scratch_bytes = limits->on_device
                            ? 0
                            : op_scratch_bytes(largest(most, most_rows), width, limits->n_threads);

@@ -7,16 +7,17 @@
 #include "model/llama.h"
 
 struct llama_workspace {
-    struct tensor residual;                   /* (T, D) */
-    struct tensor normed;                     /* (T, D) */
-    struct tensor delta;                      /* (T, D): what a block adds to the residual */
-    struct tensor query;                      /* (T, H * HD) */
-    struct tensor key;                        /* (T, KH * HD) */
-    struct tensor value;                      /* (T, KH * HD) */
-    struct tensor attended;                   /* (T, H * HD) */
-    struct tensor gate, up;                   /* (T, F) */
-    struct tensor cosines;                    /* (T, HD / 2) */
-    struct tensor sines;                      /* (T, HD / 2) */
+    struct tensor residual; /* (T, D) */
+    struct tensor normed;   /* (T, D) */
+    struct tensor delta;    /* (T, D): what a block adds to the residual */
+    struct tensor query;    /* (T, H * HD) */
+    struct tensor key;      /* (T, KH * HD) */
+    struct tensor value;    /* (T, KH * HD) */
+    struct tensor attended; /* (T, H * HD) */
+    struct tensor gate, up; /* (T, F) */
+    struct tensor cosines;  /* (T, HD / 2) */
+    struct tensor sines;    /* (T, HD / 2) */
+    struct tensor ordered;  /* (T, widest): inputs in the order of packed columns, or absent */
     struct tensor last_residual, last_normed; /* (R, D): rows whose logits are wanted */
     int32_t *slot_table;                      /* open addressing over the step's slots */
     int64_t slot_table_size;                  /* a power of two above 2 T */

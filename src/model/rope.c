@@ -322,6 +322,36 @@ status rope_config_divide(struct rope_config *rope, const float *divisors, const
     return STATUS_OK;
 }
 
+void rope_config_divisors(const struct rope_config *rope, float *divisors)
+{
+    for (int32_t j = 0; j < rope->n_pairs; j++)
+        divisors[j] =
+            1.0f / pair_power(rope->theta, j, rope->n_pairs) / rope->inverse_frequencies[j];
+}
+
+bool rope_config_find_llama3(struct rope_config *rope)
+{
+    float divisors[ROPE_MAX_PAIRS];
+    rope_config_divisors(rope, divisors);
+    struct rope_config trial = *rope;
+    trial.low_freq_factor = 1;
+    trial.high_freq_factor = 4;
+    trial.factor = round((double)divisors[rope->n_pairs - 1] * 1024) / 1024;
+    for (int64_t length = 16; length <= 1 << 20; length *= 2) {
+        bool same = true;
+        trial.original_max_position_embeddings = length;
+        fill_llama3(&trial);
+        for (int32_t j = 0; j < rope->n_pairs && same; j++) {
+            float wanted = rope->inverse_frequencies[j];
+            same = fabsf(trial.inverse_frequencies[j] - wanted) <= 1e-5f * wanted;
+        }
+        if (!same) continue;
+        *rope = trial;
+        return true;
+    }
+    return false;
+}
+
 /* ---- angles ---- */
 
 void rope_angles(const struct rope_config *rope, int32_t position, int32_t length, float *cos_out,

@@ -54,6 +54,12 @@ status rope_config_parse(struct rope_config *, const struct json *config, int64_
 status rope_config_divide(struct rope_config *, const float *divisors, const char *source,
                           struct error *err);
 
+/* The divisors of rope_config_divide that lead from the plain frequencies to those of this llama3 configuration. */
+void rope_config_divisors(const struct rope_config *, float *divisors);
+/* For a llama3 configuration that rope_config_divide made: finds the published parameters that give its frequencies
+ * (low and high frequency factors 1 and 4, as all Llama 3.1 and 3.2 have them) and fills them in. False when none do. */
+bool rope_config_find_llama3(struct rope_config *);
+
 const char *rope_kind_name(enum rope_kind);
 
 /* Whether angles depend on `length` (dynamic, longrope): cached keys of such a model are valid only for

@@ -352,3 +352,21 @@ status op_linear_add(const struct op_context *context, const struct op_linear_ad
     const struct op_add add = {op->residual, *out};
     return op_add(context, &add, err);
 }
+
+status op_gather_columns(const struct op_context *context, const struct op_gather_columns *op,
+                         struct error *err)
+{
+    const char *const name = "gather_columns";
+    int64_t n_tokens = extent(&op->x, 0), width = any_if_bad(extent(&op->x, 1));
+    const int64_t *shape = SHAPE(n_tokens < 0 ? OP_ANY : n_tokens, width);
+    TRY(op_check_tensor(name, "x", &op->x, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "out", &op->out, OP_F32, 2, shape, err));
+    TRY(op_check_tensor(name, "columns", &op->columns, OP_I32, 1, SHAPE(width), err));
+    TRY(op_check_indices(name, "columns", &op->columns, width, err));
+    TRY(op_check_apart(name, "out", &op->out, "x", &op->x, err));
+    if (!context->table->gather_columns)
+        return error_set(err, STATUS_UNSUPPORTED, "%s: the operations of %s lack it", name,
+                         context->table->name);
+    if (n_tokens > 0) context->table->gather_columns(context, op);
+    return STATUS_OK;
+}

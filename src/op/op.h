@@ -142,6 +142,11 @@ struct op_linear_add {
     struct tensor residual;
 };
 
+/* out[t,j] = x[t, columns[j]];  out (T, K) f32; x (T, K) f32, apart; columns (K) i32 in [0, K) (checked) */
+struct op_gather_columns {
+    struct tensor out, x, columns;
+};
+
 struct op_table {
     const char *name; /* "ref", "avx2", "avx512", "neon", ... : the best body set in use */
     void (*embedding)(const struct op_context *, const struct op_embedding *);
@@ -155,6 +160,7 @@ struct op_table {
     void (*attention_input)(const struct op_context *, const struct op_attention_input *);
     void (*feed_forward_input)(const struct op_context *, const struct op_feed_forward_input *);
     void (*linear_add)(const struct op_context *, const struct op_linear_add *);
+    void (*gather_columns)(const struct op_context *, const struct op_gather_columns *);
 };
 
 /* Fills the table for this machine. `isa` names a set: "ref", "avx2", "avx512", "avx512bf16",
@@ -182,5 +188,7 @@ status op_attention_input(const struct op_context *, const struct op_attention_i
 status op_feed_forward_input(const struct op_context *, const struct op_feed_forward_input *,
                              struct error *);
 status op_linear_add(const struct op_context *, const struct op_linear_add *, struct error *);
+status op_gather_columns(const struct op_context *, const struct op_gather_columns *,
+                         struct error *);
 
 #endif

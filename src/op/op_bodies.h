@@ -17,12 +17,13 @@ enum { OP_LINEAR_TOKENS = 512, OP_LINEAR_TILE = 16 };
 /* Scratch of one worker, whatever the shapes. */
 enum { OP_WORKER_SCRATCH_BYTES = 768 * 1024 };
 
-/* The projections whose weights are quantised, or those whose are not; op->n_projections may become 0. */
+/* The projections whose weights are quantised as in GGUF files, or the others; op->n_projections may become 0. */
 static inline struct op_linear op_linear_part(const struct op_linear *op, bool quantised)
 {
     struct op_linear part = {.x = op->x};
     for (int i = 0; i < op->n_projections; i++) {
-        if (dtype_is_quantised(op->weights[i].dtype) != quantised) continue;
+        enum dtype dtype = op->weights[i].dtype;
+        if ((dtype_is_quantised(dtype) && !dtype_is_grouped(dtype)) != quantised) continue;
         part.weights[part.n_projections] = op->weights[i];
         part.biases[part.n_projections] = op->biases[i];
         part.outs[part.n_projections++] = op->outs[i];

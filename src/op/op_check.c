@@ -10,10 +10,9 @@ static const char *describe_wanted(int types, int n_dims, const int64_t *shape, 
 {
     size_t at = 0;
     for (int i = 0; i < DTYPE_COUNT; i++)
-        if (types & 1 << i && !dtype_is_quantised((enum dtype)i))
+        if (!dtype_is_quantised((enum dtype)i) && types & 1 << i)
             at += (size_t)snprintf(out + at, 96 - at, at ? "|%s" : "%s", dtype_name(i));
-    if (types & 1 << DTYPE_Q4_0) /* they come together */
-        at += (size_t)snprintf(out + at, 96 - at, "|quantised");
+    if (types & OP_QUANTISED) at += (size_t)snprintf(out + at, 96 - at, "|quantised");
     at += (size_t)snprintf(out + at, 96 - at, " (");
     for (int i = 0; i < n_dims && at < 64; i++)
         at += shape[i] == OP_ANY
@@ -25,7 +24,8 @@ static const char *describe_wanted(int types, int n_dims, const int64_t *shape, 
 
 static bool is_wanted(const struct tensor *t, int types, int n_dims, const int64_t *shape)
 {
-    if ((unsigned)t->dtype >= DTYPE_COUNT || !(types & 1 << t->dtype)) return false;
+    if ((unsigned)t->dtype >= DTYPE_COUNT) return false;
+    if (!(types & (dtype_is_quantised(t->dtype) ? OP_QUANTISED : 1 << t->dtype))) return false;
     if (t->n_dims != n_dims || n_dims < 1 || n_dims > TENSOR_MAX_DIMS) return false;
     for (int i = 0; i < n_dims; i++)
         if (shape[i] == OP_ANY ? t->shape[i] < 1 : t->shape[i] != shape[i]) return false;

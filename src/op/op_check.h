@@ -9,10 +9,8 @@ enum { /* sets of element types */
        OP_F32 = 1 << DTYPE_F32,
        OP_I32 = 1 << DTYPE_I32,
        OP_WEIGHT = 1 << DTYPE_F32 | 1 << DTYPE_F16 | 1 << DTYPE_BF16,
-       OP_MATRIX = OP_WEIGHT | 1 << DTYPE_Q4_0 | 1 << DTYPE_Q4_1 | 1 << DTYPE_Q5_0 |
-                   1 << DTYPE_Q5_1 | 1 << DTYPE_Q8_0 | 1 << DTYPE_Q2_K | 1 << DTYPE_Q3_K |
-                   1 << DTYPE_Q4_K | 1 << DTYPE_Q5_K | 1 << DTYPE_Q6_K | 1 << DTYPE_IQ4_NL |
-                   1 << DTYPE_IQ4_XS | 1 << DTYPE_MXFP4,
+       OP_QUANTISED = 1 << DTYPE_Q4_0, /* any type of blocks */
+       OP_MATRIX = OP_WEIGHT | OP_QUANTISED,
 };
 enum { OP_ANY = -1 }; /* an extent of at least 1 that is not known beforehand */
 

@@ -26,6 +26,9 @@ CHECK_LAYOUT(q6_k, Q6_K);
 CHECK_LAYOUT(iq4_nl, IQ4_NL);
 CHECK_LAYOUT(iq4_xs, IQ4_XS);
 CHECK_LAYOUT(mxfp4, MXFP4);
+CHECK_LAYOUT(i4_g32, I4_G32);
+CHECK_LAYOUT(i8_g32, I8_G32);
+CHECK_LAYOUT(f8_g32, F8_G32);
 
 static void from_q4_0(const struct quant_q4_0 *b, float *out)
 {
@@ -174,6 +177,28 @@ static void from_mxfp4(const struct quant_mxfp4 *b, float *out)
     }
 }
 
+static void from_i4_g32(const struct quant_i4_g32 *b, float *out)
+{
+    float d = quant_f32(b->d);
+    for (int i = 0; i < 16; i++) {
+        out[i] = d * (float)((b->qs[i] & 15) - b->z);
+        out[i + 16] = d * (float)((b->qs[i] >> 4) - b->z);
+    }
+}
+
+static void from_i8_g32(const struct quant_i8_g32 *b, float *out)
+{
+    float d = quant_f32(b->d);
+    int z = (int16_t)(b->z[0] | b->z[1] << 8);
+    for (int i = 0; i < 32; i++) out[i] = d * (float)(b->qs[i] - z);
+}
+
+static void from_f8_g32(const struct quant_f8_g32 *b, float *out)
+{
+    float d = quant_f32(b->d);
+    for (int i = 0; i < 32; i++) out[i] = d * quant_e4m3(b->qs[i]);
+}
+
 bool quant_to_float(enum dtype dtype, const void *data, int64_t n, float *out)
 {
     const uint8_t *bytes = data;
@@ -193,19 +218,8 @@ bool quant_to_float(enum dtype dtype, const void *data, int64_t n, float *out)
         for (int64_t i = 0; i < n / (elements); i++)                                               \
             from_##type((const struct quant_##type *)data + i, out + i * (elements));              \
         return true;
-        BLOCKS(Q4_0, q4_0, QUANT_BLOCK)
-        BLOCKS(Q4_1, q4_1, QUANT_BLOCK)
-        BLOCKS(Q5_0, q5_0, QUANT_BLOCK)
-        BLOCKS(Q5_1, q5_1, QUANT_BLOCK)
-        BLOCKS(Q8_0, q8_0, QUANT_BLOCK)
-        BLOCKS(Q2_K, q2_k, QUANT_SUPER)
-        BLOCKS(Q3_K, q3_k, QUANT_SUPER)
-        BLOCKS(Q4_K, q4_k, QUANT_SUPER)
-        BLOCKS(Q5_K, q5_k, QUANT_SUPER)
-        BLOCKS(Q6_K, q6_k, QUANT_SUPER)
-        BLOCKS(IQ4_NL, iq4_nl, QUANT_BLOCK)
-        BLOCKS(IQ4_XS, iq4_xs, QUANT_SUPER)
-        BLOCKS(MXFP4, mxfp4, QUANT_BLOCK)
+        QUANT_BLOCKS(BLOCKS)
+        QUANT_GROUPED_BLOCKS(BLOCKS)
 #undef BLOCKS
     default:
         return false;

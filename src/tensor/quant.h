@@ -17,6 +17,13 @@
  *   IQ4_NL  w = f(d) table[q]                 a table of 16 unequal steps
  *   IQ4_XS  w = f(d) (s - 32) table[q]        s 0..63 for each 32
  *   MXFP4   w = 2^(e - 128) table[q]          the doubled values of FP4 (OCP Microscaling Formats 1.0)
+ *
+ * What GPTQ, AWQ, compressed-tensors and FP8 checkpoints hold becomes, at load, one of the above where that is exact,
+ * else one of these, which no file holds. A group of 32 columns of a row is a block: larger groups repeat their numbers.
+ *
+ *   I4_G32  w = d (q - z)                     q 0..15, placed as in Q4_0; z 0..255; d an f32
+ *   I8_G32  w = d (q - z)                     q -128..127, z a 16-bit number; d an f32
+ *   F8_G32  w = d e(q)                        e: the value of an FP8 E4M3 number (no infinities, NaN 0x7F and 0xFF)
  */
 #ifndef TENSOR_QUANT_H
 #define TENSOR_QUANT_H
@@ -90,11 +97,45 @@ struct quant_mxfp4 {
     uint8_t qs[16];
 };
 
+struct quant_i4_g32 {
+    uint8_t d[4], z, qs[16];
+};
+struct quant_i8_g32 {
+    uint8_t d[4], z[2];
+    int8_t qs[32];
+};
+struct quant_f8_g32 {
+    uint8_t d[4], qs[32];
+};
+
 extern const int8_t quant_iq4_table[16], quant_mxfp4_table[16];
 
 static inline float quant_f16(const uint8_t bytes[2])
 {
     return f16_to_float((uint16_t)(bytes[0] | bytes[1] << 8));
+}
+
+static inline void quant_put_f16(uint8_t out[2], float x)
+{
+    uint16_t bits = f16_from_float(x);
+    out[0] = (uint8_t)bits;
+    out[1] = (uint8_t)(bits >> 8);
+}
+
+static inline float quant_f32(const uint8_t bytes[4])
+{
+    float value;
+    memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+/* The value of an E4M3 number: sign, four bits of exponent (bias 7), three of fraction. */
+static inline float quant_e4m3(uint8_t bits)
+{
+    uint32_t sign = (uint32_t)(bits & 0x80) << 24, exponent = bits >> 3 & 15, fraction = bits & 7;
+    if ((bits & 0x7F) == 0x7F) return float_from_bits(sign | 0x7FC00000u);
+    if (exponent == 0) return float_from_bits(sign | float_to_bits((float)fraction * 0x1p-9f));
+    return float_from_bits(sign | (exponent + 120) << 23 | fraction << 20);
 }
 
 /* The e8m0 scale of MXFP4, halved because the table is doubled. */
@@ -118,7 +159,33 @@ static inline void quant_scale_min(const uint8_t scales[12], int j, int *s, int 
 /* The sixteen s of Q3_K, 32 already taken off. */
 void quant_q3_scales(const uint8_t scales[12], int8_t out[16]);
 
+/* X(NAME, structure, elements) of every type of GGUF; and of the others. */
+#define QUANT_BLOCKS(X)                                                                            \
+    X(Q4_0, q4_0, QUANT_BLOCK)                                                                     \
+    X(Q4_1, q4_1, QUANT_BLOCK)                                                                     \
+    X(Q5_0, q5_0, QUANT_BLOCK)                                                                     \
+    X(Q5_1, q5_1, QUANT_BLOCK)                                                                     \
+    X(Q8_0, q8_0, QUANT_BLOCK)                                                                     \
+    X(Q2_K, q2_k, QUANT_SUPER)                                                                     \
+    X(Q3_K, q3_k, QUANT_SUPER)                                                                     \
+    X(Q4_K, q4_k, QUANT_SUPER)                                                                     \
+    X(Q5_K, q5_k, QUANT_SUPER)                                                                     \
+    X(Q6_K, q6_k, QUANT_SUPER)                                                                     \
+    X(IQ4_NL, iq4_nl, QUANT_BLOCK)                                                                 \
+    X(IQ4_XS, iq4_xs, QUANT_SUPER)                                                                 \
+    X(MXFP4, mxfp4, QUANT_BLOCK)
+#define QUANT_GROUPED_BLOCKS(X)                                                                    \
+    X(I4_G32, i4_g32, QUANT_BLOCK)                                                                 \
+    X(I8_G32, i8_g32, QUANT_BLOCK)                                                                 \
+    X(F8_G32, f8_g32, QUANT_BLOCK)
+
 /* n elements (a whole number of blocks) of contiguous data; also for F32, F16 and BF16. False for any other type. */
 bool quant_to_float(enum dtype, const void *data, int64_t n, float *out);
+
+/* The other way: n finite numbers to blocks that come near them, the same for the same input on every machine. The sum
+ * of importance (x - x')^2 over each block is made small, by search (quant_fit.h); importance (n), each at least 0, or
+ * NULL for all equal. Q8_0 takes the largest magnitude / 127 as its scale whatever the importance. F16 rounds what is
+ * too large to infinity. */
+bool quant_from_float(enum dtype, const float *x, int64_t n, const float *importance, void *out);
 
 #endif

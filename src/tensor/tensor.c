@@ -29,6 +29,11 @@ const char *dtype_name(enum dtype dtype)
 
 bool dtype_is_quantised(enum dtype dtype) { return is_known(dtype) && dtypes[dtype].elements > 1; }
 
+bool dtype_is_grouped(enum dtype dtype)
+{
+    return dtype == DTYPE_I4_G32 || dtype == DTYPE_I8_G32 || dtype == DTYPE_F8_G32;
+}
+
 int64_t dtype_block_elements(enum dtype dtype)
 {
     return is_known(dtype) ? dtypes[dtype].elements : 0;

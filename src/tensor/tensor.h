@@ -13,7 +13,8 @@
 #include "base/str.h"
 
 /* X(NAME, elements of a block, bytes of a block, name). Types of one element are those of safetensors; the
- * others are the quantised blocks of GGUF, laid out in tensor/quant.h: a row is a whole number of blocks. */
+ * others are the quantised blocks of GGUF and, the last three, of packed checkpoints, laid out in tensor/quant.h: a row is a
+ * whole number of blocks. */
 #define DTYPE_LIST(X)                                                                              \
     X(F32, 1, 4, "F32")                                                                            \
     X(F16, 1, 2, "F16")                                                                            \
@@ -42,7 +43,10 @@
     X(Q6_K, 256, 210, "Q6_K")                                                                      \
     X(IQ4_NL, 32, 18, "IQ4_NL")                                                                    \
     X(IQ4_XS, 256, 136, "IQ4_XS")                                                                  \
-    X(MXFP4, 32, 17, "MXFP4")
+    X(MXFP4, 32, 17, "MXFP4")                                                                      \
+    X(I4_G32, 32, 21, "I4_G32")                                                                    \
+    X(I8_G32, 32, 38, "I8_G32")                                                                    \
+    X(F8_G32, 32, 36, "F8_G32")
 
 enum dtype {
     DTYPE_NONE, /* an absent tensor: optional arguments */
@@ -65,6 +69,7 @@ struct tensor {
 size_t dtype_size(enum dtype);       /* bytes of one element; 0 for DTYPE_NONE and for blocks */
 const char *dtype_name(enum dtype);  /* "BF16" */
 bool dtype_is_quantised(enum dtype); /* elements stand in blocks */
+bool dtype_is_grouped(enum dtype);   /* in those of packed checkpoints, which no file holds */
 int64_t dtype_block_elements(enum dtype); /* 1 when not quantised; 0 for DTYPE_NONE */
 size_t dtype_block_bytes(enum dtype);     /* dtype_size when not quantised */
 /* What data of this type is aligned to: the element, or 1 for blocks. */

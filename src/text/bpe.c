@@ -137,6 +137,33 @@ void bpe_destroy(struct bpe *b)
     free(b);
 }
 
+static int merge_compare(const void *left, const void *right)
+{
+    const struct bpe_merge *a = left, *b = right;
+    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
+    if (a->left != b->left) return a->left < b->left ? -1 : 1;
+    return a->right < b->right ? -1 : a->right > b->right;
+}
+
+status bpe_list_merges(const struct bpe *b, struct bpe_merge **out, size_t *count)
+{
+    size_t n_slots = (size_t)1 << (64 - b->pair_shift), n = 0;
+    for (size_t i = 0; i < n_slots; i++) n += b->pairs[i].key != 0;
+    struct bpe_merge *merges = calloc(n + 1, sizeof *merges);
+    if (!merges) return STATUS_NO_MEMORY;
+    *count = n;
+    for (size_t i = 0, k = 0; i < n_slots; i++) {
+        const struct bpe_pair *pair = &b->pairs[i];
+        if (pair->key)
+            merges[k++] =
+                (struct bpe_merge){(token_id)((pair->key >> 32) - 1), (token_id)(uint32_t)pair->key,
+                                   pair->result, pair->rank - 1};
+    }
+    qsort(merges, n, sizeof *merges, merge_compare);
+    *out = merges;
+    return STATUS_OK;
+}
+
 bool bpe_is_fast(const struct bpe *b) { return b->fast; }
 
 status bpe_workspace_acquire(const struct bpe *b, struct bpe_workspace **out)

@@ -56,6 +56,9 @@ bool bpe_is_fast(const struct bpe *);
 /* The id of the token with exactly these bytes, or TOKEN_NONE. */
 token_id bpe_find_token(const struct bpe *, struct str);
 
+/* The merges it was made of, by rank, then by left and right, each pair once. The caller frees *out. */
+status bpe_list_merges(const struct bpe *, struct bpe_merge **out, size_t *count);
+
 /* Scratch and caches (8.6 MB) of one encoding call at a time. A bpe keeps a few spare ones, so that short texts find
  * warm caches: acquire takes a spare or makes one, release gives it back. Any thread. */
 struct bpe_workspace;

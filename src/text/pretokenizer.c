@@ -40,6 +40,13 @@ bool pretokenizer_find_pattern(struct str pattern, enum pretokenizer_kind *out)
     return false;
 }
 
+const char *pretokenizer_pattern(enum pretokenizer_kind kind)
+{
+    for (size_t i = 0; i < sizeof known_patterns / sizeof known_patterns[0]; i++)
+        if (known_patterns[i].kind == kind) return known_patterns[i].pattern;
+    return NULL;
+}
+
 /* Class of the character at s[at], and its length in bytes. The common shapes (ASCII, three-byte
  * characters outside the two irregular lead bytes) are decoded in line. */
 static inline unsigned class_at(const unsigned char *s, size_t size, size_t at, size_t *length)

@@ -28,6 +28,9 @@ enum pretokenizer_kind {
 /* The kind whose matches equal those of `pattern`; false when the expression is not known. */
 bool pretokenizer_find_pattern(struct str pattern, enum pretokenizer_kind *out);
 
+/* An expression of that kind; NULL for PRETOKENIZER_NONE. */
+const char *pretokenizer_pattern(enum pretokenizer_kind);
+
 /* The end of the piece that begins at `at` (at < text.size); always greater than `at`. */
 size_t pretokenizer_next(enum pretokenizer_kind, struct str text, size_t at);
 /* The ends of up to `max` pieces in a row from `at` on; returns how many. 0 only at the end of the text. */

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench"]
+COMMANDS = ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench", "convert", "quantize", "imatrix", "perplexity"]
 MESSAGES = [{"role": "system", "content": "簡短回答"}, {"role": "user", "content": "你好"}]
 TOOLS = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}]
 
@@ -29,7 +29,7 @@ def workplace(tmp_path_factory, root, twllm_path):
     (folder / "messages.json").write_text(json.dumps(MESSAGES))
     (folder / "tools.json").write_text(json.dumps(TOOLS))
     (folder / "yesterday.json").write_text(json.dumps({"messages": MESSAGES[:1]}))
-    (folder / "story.txt").write_text("從前從前\n")
+    (folder / "story.txt").write_text("從前從前\n" + (root / "README.zh-TW.md").read_text(encoding="utf-8")[:2500])
     (folder / "build").mkdir()
     (folder / "build" / "twllm").symlink_to(twllm_path)
 
@@ -52,6 +52,8 @@ def examples_of(workplace, command, language):
 def test_examples_of_help_work(workplace, command):
     languages = ["C.UTF-8", "zh_TW.UTF-8"]
     lines = examples_of(workplace, command, languages[0])
+    for path in workplace.folder.glob("*.gguf"):
+        path.unlink()
     assert len(lines) >= 3 and lines == examples_of(workplace, command, languages[1])
     for line in lines:
         file = re.match(r"# (\S+): (\{.*\})$", line)  # the content of a file named in another example
@@ -78,6 +80,8 @@ def test_commands_of_the_readme_work(workplace, root, page):
     text = (root / page).read_text(encoding="utf-8")
     lines = [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S) for line in block.splitlines() if line.startswith("build/twllm")]
     assert len(lines) >= 3
+    for path in workplace.folder.glob("*.gguf"):
+        path.unlink()
     for line in lines:
         if line.startswith("build/twllm serve"):
             continue  # stays until it is told to stop: tests/serve

@@ -84,7 +84,7 @@ CONFIGS = {
     "text for a number": (dict(hidden_size="64"), FORMAT, ['config.json: hidden_size is "64", expected an integer']),
     "missing size": (dict(intermediate_size=...), FORMAT, ["config.json: intermediate_size is missing"]),
     "wrong architecture": (dict(architectures=["GPT2LMHeadModel"]), UNSUPPORTED, ["config.json", "GPT2LMHeadModel"]),
-    "quantised": (dict(quantization_config=dict(quant_method="awq")), UNSUPPORTED, ["quantised (awq)"]),
+    "quantised": (dict(quantization_config=dict(quant_method="bitsandbytes")), UNSUPPORTED, ["bitsandbytes"]),
     "zero heads": (dict(num_attention_heads=0), FORMAT, ["config.json: num_attention_heads is 0"]),
     "odd rope": (dict(rope_parameters=dict(rope_type="spiral")), UNSUPPORTED, ["config.json", '"spiral"']),
     "rope without factor": (dict(rope_parameters=dict(rope_type="linear")), FORMAT, ["config.json", "factor"]),

@@ -79,8 +79,8 @@ TEST(llama_config_refuses_what_is_not_supported)
                 "\"Qwen2ForCausalLM\", expected Llama");
     UNSUPPORTED("\"model_type\": \"mixtral\"", "model_type is \"mixtral\"");
     UNSUPPORTED("\"hidden_act\": \"gelu\"", "hidden_act is \"gelu\"");
-    UNSUPPORTED("\"quantization_config\": {\"quant_method\": \"gptq\"}", "quantised (gptq)");
-    UNSUPPORTED("\"quantization_config\": 3", "quantization_config");
+    UNSUPPORTED("\"quantization_config\": {\"quant_method\": \"hqq\"}", "hqq");
+    check_refused("\"quantization_config\": 3", STATUS_FORMAT, "quantization_config");
     UNSUPPORTED("\"partial_rotary_factor\": 0.5", "partial_rotary_factor is 0.5");
     UNSUPPORTED("\"rope_scaling\": {\"type\": \"mrope\"}", "\"mrope\" is not supported");
     UNSUPPORTED("\"rope_parameters\": {\"full_attention\": {}}", "differs by layer type");

@@ -13,5 +13,6 @@ void op_bodies_ref(struct op_table *table)
         .silu_mul = op_silu_mul_ref,
         .add = op_add_ref,
         .gather_rows = op_gather_rows_ref,
+        .gather_columns = op_gather_columns_ref,
     };
 }

@@ -16,6 +16,7 @@ void op_attention_ref(const struct op_context *, const struct op_attention *);
 void op_silu_mul_ref(const struct op_context *, const struct op_silu_mul *);
 void op_add_ref(const struct op_context *, const struct op_add *);
 void op_gather_rows_ref(const struct op_context *, const struct op_gather_rows *);
+void op_gather_columns_ref(const struct op_context *, const struct op_gather_columns *);
 
 /* Element `index` of contiguous f32|f16|bf16 data. */
 static inline float ref_load(const void *data, enum dtype dtype, int64_t index)
