@@ -163,7 +163,7 @@ bool chooser_is_plain(const struct sequence *q)
     const struct sampling_params *p = &r->params;
     bool one = q->logit_row >= 0 && q->prompt_row < 0 && (r->has_forked || r->n_sequences == 1) &&
                !request_is_beam_search(r);
-    bool adjusted = p->n_logit_bias || r->mask || q->logprobs || p->repetition_penalty != 1 ||
+    bool adjusted = p->n_logit_bias || r->mask || p->script == SAMPLING_SCRIPT_HANT || q->logprobs || p->repetition_penalty != 1 ||
                     p->frequency_penalty != 0 || p->presence_penalty != 0 ||
                     p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
                     p->script == SAMPLING_SCRIPT_HANT ||

@@ -522,6 +522,23 @@ status device_runner_create(struct step_runner *out, const struct llama_model *m
 
 /* ---- which device ------------------------------------------------------------------------------ */
 
+/* Whether op/cuda has what the model needs. */
+static status check_model(const struct llama_config *c, struct error *err)
+{
+    if (c->quantization.layout != QUANTIZATION_NONE)
+        return error_set(err, STATUS_UNSUPPORTED,
+                         "cuda: packed weights (AWQ, GPTQ, FP8, compressed-tensors) run on the "
+                         "processor only for now: --device cpu");
+    struct op_cuda_limits limits = {
+        .hidden_size = c->hidden_size,
+        .intermediate_size = c->intermediate_size,
+        .n_heads = c->num_attention_heads,
+        .n_kv_heads = c->num_key_value_heads,
+        .head_dim = c->head_dim,
+    };
+    return op_cuda_check_limits(&limits, err);
+}
+
 status device_choose(struct device **out, const struct llama_config *c, const char *name,
                      struct error *err)
 {
@@ -529,8 +546,7 @@ status device_choose(struct device **out, const struct llama_config *c, const ch
     struct error why;
     if (name && !strcmp(name, "cpu")) return STATUS_OK;
     if (!name || !strcmp(name, "auto")) {
-        int64_t hd = c->head_dim;
-        bool fits = (hd == 32 || hd == 64 || hd == 96 || hd == 128) && device_count(&why) > 0;
+        bool fits = check_model(c, &why) == STATUS_OK && device_count(&why) > 0;
         if (fits && device_open(out, 0, &why) != STATUS_OK) *out = NULL;
         return STATUS_OK;
     }
@@ -540,5 +556,6 @@ status device_choose(struct device **out, const struct llama_config *c, const ch
     if (!good)
         return error_set(err, STATUS_INVALID,
                          "device: got \"%s\", expected auto, cpu, cuda or cuda:N", name);
+    TRY(check_model(c, err));
     return device_open(out, ordinal, err);
 }

@@ -263,7 +263,7 @@ static struct layout lay_out(const struct op_cuda_limits *l)
 
 extern "C" uint64_t op_cuda_bytes(const struct op_cuda_limits *limits) { return lay_out(limits).total; }
 
-static status check_limits(const struct op_cuda_limits *l, struct error *err)
+extern "C" status op_cuda_check_limits(const struct op_cuda_limits *l, struct error *err)
 {
     int64_t hd = l->head_dim;
     if (hd != 32 && hd != 64 && hd != 96 && hd != 128)
@@ -284,7 +284,7 @@ extern "C" status op_cuda_create(struct op_cuda **out, struct device *device,
                                  const struct op_cuda_limits *limits, struct error *err)
 {
     *out = NULL;
-    TRY(check_limits(limits, err));
+    TRY(op_cuda_check_limits(limits, err));
     struct op_cuda *cuda = (struct op_cuda *)calloc(1, sizeof *cuda);
     if (!cuda) return error_set(err, STATUS_NO_MEMORY, "cuda: no memory");
     const struct device_info *info = device_describe(device);

@@ -11,6 +11,11 @@ status op_cuda_create(struct op_cuda **out, struct device *device,
     (void)device, (void)limits, *out = NULL;
     return refuse(err);
 }
+status op_cuda_check_limits(const struct op_cuda_limits *limits, struct error *err)
+{
+    (void)limits;
+    return refuse(err);
+}
 void op_cuda_destroy(struct op_cuda *cuda) { (void)cuda; }
 uint64_t op_cuda_bytes(const struct op_cuda_limits *limits)
 {

@@ -16,6 +16,9 @@ struct op_cuda_limits {
     int64_t n_layers, hidden_size, intermediate_size, n_heads, n_kv_heads, head_dim;
 };
 
+/* STATUS_UNSUPPORTED, naming the width, for shapes that no kernel is made for; only the widths are read. */
+status op_cuda_check_limits(const struct op_cuda_limits *, struct error *err);
+
 /* What the bodies of one engine share: stream, libraries, scratch. STATUS_UNSUPPORTED without cuBLASLt, which is
  * loaded here. The device is borrowed. */
 status op_cuda_create(struct op_cuda **, struct device *, const struct op_cuda_limits *,
