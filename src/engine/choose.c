@@ -163,9 +163,9 @@ bool chooser_is_plain(const struct sequence *q)
     const struct sampling_params *p = &r->params;
     bool one = q->logit_row >= 0 && q->prompt_row < 0 && (r->has_forked || r->n_sequences == 1) &&
                !request_is_beam_search(r);
-    bool adjusted = p->n_logit_bias || r->mask || p->script == SAMPLING_SCRIPT_HANT || q->logprobs || p->repetition_penalty != 1 ||
-                    p->frequency_penalty != 0 || p->presence_penalty != 0 ||
-                    p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
+    bool adjusted = p->n_logit_bias || r->mask || p->script == SAMPLING_SCRIPT_HANT ||
+                    q->logprobs || p->repetition_penalty != 1 || p->frequency_penalty != 0 ||
+                    p->presence_penalty != 0 || p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
                     p->script == SAMPLING_SCRIPT_HANT ||
                     (r->n_held_ids && sequence_n_output(q) < p->min_tokens);
     bool filtered = p->temperature > 0 && (p->top_k > 0 || p->top_p < 1 || p->min_p > 0 ||
