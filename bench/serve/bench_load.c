@@ -184,7 +184,9 @@ static const struct bad_request {
      "Transfer-Encoding: chunked\r\n\r\nzz\r\n"},
     {404, NULL, "GET /v1/nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"},
     {405, NULL, "DELETE /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"},
-    {415, NULL, "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"},
+    {415, NULL,
+     "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
+     "Content-Length: 2\r\n\r\n{}"},
     {403, NULL, "GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n"},
     {400, "/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\"}]}"},
     {400, "/v1/chat/completions", "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}]"},
