@@ -43,7 +43,7 @@ static status reserve(struct file_sink *sink, struct error *err)
 static status open_partial(struct file_sink *sink, bool resume, struct error *err)
 {
     struct stat info;
-    sink->fd = open(sink->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    sink->fd = open(sink->partial, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (sink->fd < 0) return os_error(err, sink->partial, "create");
     if (fstat(sink->fd, &info) != 0) return os_error(err, sink->partial, "stat");
     if (!S_ISREG(info.st_mode))

@@ -54,7 +54,7 @@ status journal_open(struct journal *j, const char *path, struct str task, struct
 {
     *j = (struct journal){.fd = -1, .path = strdup(path)};
     if (!j->path) return error_set(err, STATUS_NO_MEMORY, "%s: no memory", path);
-    j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    j->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
     status result = STATUS_OK;
     if (j->fd < 0)
         result = os_error(err, path, "create");

@@ -149,7 +149,8 @@ def test_an_output_that_exists(noise, twllm, tmp_path):
     done = twllm("quantize", noise, out, "Q8_0")
     assert done.returncode == 2 and "--overwrite" in done.stderr and out.read_text() == "precious"
     os.symlink(tmp_path / "nowhere", tmp_path / "q.gguf.partial")
-    assert twllm("quantize", noise, out, "Q8_0", "--overwrite").returncode in (0, 5, 6)
+    assert twllm("quantize", noise, out, "Q8_0", "--overwrite").returncode == 6  # somebody else's link is not followed
+    assert out.read_text() == "precious" and not (tmp_path / "nowhere").exists()
     for name, words in ((tmp_path, ".gguf"), (tmp_path / "x.bin", ".gguf"), (tmp_path / "none" / "q.gguf", "none")):
         done = twllm("quantize", noise, name, "Q8_0")
         assert done.returncode in (2, 5) and words in done.stderr, done.stderr

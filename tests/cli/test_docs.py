@@ -64,7 +64,7 @@ def test_both_readmes_say_the_same(root):
 def test_options_of_the_readme_are_the_programs(root, twllm):
     readme = text_of(root, "README.md")
     help_text = ""
-    for command in ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench"]:
+    for command in ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench", "convert", "quantize", "imatrix", "perplexity"]:
         done = twllm(command, "--help")
         assert done.returncode == 0
         help_text += done.stdout

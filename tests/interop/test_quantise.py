@@ -102,5 +102,6 @@ def test_no_worse_than_llama_cpp(probe, ggml, name):
             theirs = numpy.zeros((len(x), WIDTH // block * size), numpy.uint8)
             ggml.ggml_quantize_chunk(int(kind), x.ctypes.data, theirs.ctypes.data, 0, len(x), WIDTH,
                                      None if w is None else w.ctypes.data)  # fmt: skip
-            scale = 1.0 if w is None else w
-            assert error(x, ours(probe, name, x, w), name, scale) <= error(x, theirs, name, scale) * 1.0001, (what, w is None)
+            # both weigh importances by sizes of elements, not in the same way: each may win a little by importances alone
+            scale, most = (1.0, 1.0001) if w is None else (w, 1.01)
+            assert error(x, ours(probe, name, x, w), name, scale) <= error(x, theirs, name, scale) * most, (what, w is None)
