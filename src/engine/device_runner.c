@@ -119,7 +119,8 @@ static struct llama_limits limits_of(const struct engine_memory_plan *plan)
     limits.max_logit_rows = most_rows(plan);
     if (plan->options.deterministic) { /* products have whole tiles of rows */
         limits.max_tokens = (limits.max_tokens + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
-        limits.max_logit_rows = (limits.max_logit_rows + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
+        limits.max_logit_rows =
+            (limits.max_logit_rows + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
     }
     return limits;
 }
@@ -424,7 +425,8 @@ static status runner_run(void *self, const struct llama_step *step, float *logit
     int index = 0;
     (void)logits; /* rows stay here */
     TRY(check_step(r, step, err));
-    bool plain = step->n_tokens <= MOST_GRAPH_TOKENS && !r->angles_vary && !r->deterministic && is_plain_decode(step);
+    bool plain = step->n_tokens <= MOST_GRAPH_TOKENS && !r->angles_vary && !r->deterministic &&
+                 is_plain_decode(step);
     int64_t n_tokens = plain ? bucket_of(step->n_tokens, &index) : step->n_tokens;
     if (n_tokens > r->limits.max_tokens || n_tokens > r->limits.max_logit_rows)
         plain = false, n_tokens = step->n_tokens;
