@@ -111,7 +111,8 @@ def test_47_published_vectors(shared, ours, folder, model_file):
 
 
 def test_every_code_point(ours, oracle, huggingface, folder, model_file):
-    """Each scalar value between letters, before a digit, after a space, after an apostrophe and by a newline."""
+    """Each scalar value between letters, before a digit, after a space, after an apostrophe and by a newline; for HF
+    tokenizers, which take ten times as long, in the one place where letters, numbers, spaces and others all differ."""
 
     def blocks_of(*shapes):
         every = (c for c in range(0x110000) if not 0xD800 <= c < 0xE000)
@@ -122,7 +123,7 @@ def test_every_code_point(ours, oracle, huggingface, folder, model_file):
     expected = [oracle.encode_ordinary(block) for block in blocks]
     assert_same(ours(folder, blocks), expected, blocks)
     assert_same(ours(model_file, blocks), expected, blocks)
-    blocks = blocks_of("a%s", " %s")
+    blocks = blocks_of(" %sb")
     expected = [huggingface.encode(block, add_special_tokens=False).ids for block in blocks]
     assert_same(ours(folder, blocks), expected, blocks)
 

@@ -30,7 +30,7 @@ static const char *const patterns[] = {
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
     "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
 };
-enum { N_PATTERNS = sizeof patterns / sizeof patterns[0], STRINGS_PER_PATTERN = 600000 };
+enum { N_PATTERNS = sizeof patterns / sizeof patterns[0], STRINGS_PER_PATTERN = 300000 };
 
 static pcre2_code *compile(const char *pattern)
 {
