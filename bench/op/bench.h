@@ -14,6 +14,9 @@
 #include "base/threads.h"
 #include "op/op.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -31,11 +34,16 @@ static inline double bench_now(void)
 
 static inline void *bench_alloc(size_t bytes)
 {
-    void *memory = aligned_alloc(64, (bytes + 4095) / 64 * 64);
+    size_t huge = (size_t)1 << 21, alignment = bytes >= huge ? huge : 64;
+    size_t whole = (bytes + alignment) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, whole);
     if (!memory) {
         fprintf(stderr, "no memory for %zu bytes\n", bytes);
         exit(7);
     }
+#if defined(MADV_HUGEPAGE)
+    if (alignment == huge) madvise(memory, whole, MADV_HUGEPAGE);
+#endif
     memset(memory, 0, bytes);
     return memory;
 }
@@ -71,13 +79,19 @@ struct bench_ceiling {
     double
         flops_per_second; /* fused multiply-adds counted as two, all threads, vectors as wide as the
                                 bodies' */
+    double
+        bytes_madds_per_second; /* multiply-adds of bytes (vpdpbusd, or vpmaddubsw with vpaddw), all threads */
+    double
+        bf16_madds_per_second; /* multiply-adds of bf16 (vdpbf16ps); 0 where there is no such instruction */
 };
 
 struct bench_ceiling_work {
     const char *data;
     size_t bytes;
     int64_t rounds;
-    bool wide; /* 512-bit vectors */
+    bool wide;         /* 512-bit vectors */
+    double madds_each; /* multiply-adds of a round of `madds` */
+    void (*madds)(int64_t rounds);
     double sink[64];
 };
 
@@ -102,6 +116,47 @@ __attribute__((target("avx512f"))) static inline float bench_fma_512(int64_t rou
         for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
     for (int i = 1; i < 24; i++) a[0] = _mm512_add_ps(a[0], a[i]);
     return _mm512_cvtss_f32(a[0]);
+}
+
+/* Products of bytes and of bf16 on registers alone: twelve sums, which hides the latency of any of them. */
+#define BENCH_TWELVE(X)                                                                            \
+    X("4") X("5") X("6") X("7") X("8") X("9") X("10") X("11") X("12") X("13") X("14") X("15")
+#define BENCH_VNNI(r) "vpdpbusd %%zmm1, %%zmm2, %%zmm" r "\n\t"
+#define BENCH_BF16(r) "vdpbf16ps %%zmm1, %%zmm2, %%zmm" r "\n\t"
+#define BENCH_AVX2(r)                                                                              \
+    "vpmaddubsw %%ymm1, %%ymm2, %%ymm3\n\tvpaddw %%ymm3, %%ymm" r ", %%ymm" r "\n\t"
+#define BENCH_MADDS(name, X)                                                                       \
+    static inline void name(int64_t rounds)                                                        \
+    {                                                                                              \
+        for (int64_t r = 0; r < rounds; r++)                                                       \
+            __asm__ volatile(BENCH_TWELVE(X)::                                                     \
+                                 : "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",         \
+                                   "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");          \
+    }
+BENCH_MADDS(bench_madds_vnni, BENCH_VNNI)
+BENCH_MADDS(bench_madds_bf16, BENCH_BF16)
+BENCH_MADDS(bench_madds_avx2, BENCH_AVX2)
+
+static inline void bench_madds_work(void *argument, int worker, int n_workers)
+{
+    (void)worker, (void)n_workers;
+    struct bench_ceiling_work *w = argument;
+    w->madds(w->rounds);
+}
+
+/* Multiply-adds of one round over all registers; *madds NULL where the processor lacks the instruction. */
+static inline double bench_byte_madds(void (**madds)(int64_t))
+{
+    __builtin_cpu_init();
+    bool vnni = __builtin_cpu_supports("avx512vnni");
+    *madds = vnni ? bench_madds_vnni : bench_madds_avx2;
+    return 12 * (vnni ? 64 : 32);
+}
+static inline double bench_bf16_madds(void (**madds)(int64_t))
+{
+    __builtin_cpu_init();
+    *madds = __builtin_cpu_supports("avx512bf16") ? bench_madds_bf16 : NULL;
+    return 12 * 32;
 }
 
 /* Eight streams with prefetching, as the body of a memory-bound linear reads its rows. */
@@ -129,6 +184,16 @@ static inline void bench_fma_work(void *argument, int worker, int n_workers)
 }
 static inline double bench_fma_flops(bool wide) { return wide ? 24 * 16 * 2 : 12 * 8 * 2; }
 #else
+static inline void bench_madds_work(void *argument, int worker, int n_workers)
+{
+    (void)argument, (void)worker, (void)n_workers;
+}
+static inline double bench_byte_madds(void (**madds)(int64_t))
+{
+    *madds = NULL;
+    return 0;
+}
+static inline double bench_bf16_madds(void (**madds)(int64_t)) { return bench_byte_madds(madds); }
 static inline float bench_read(const char *data, size_t bytes)
 {
     uint64_t a[8] = {0};
@@ -163,6 +228,23 @@ static inline void bench_read_work(void *argument, int worker, int n_workers)
     w->sink[worker % 64] = (double)bench_read(w->data + begin, (size_t)(end - begin));
 }
 
+/* Multiply-adds per second of all threads; 0 without an instruction. */
+static inline double bench_measure_madds(struct thread_pool *threads,
+                                         double (*choose)(void (**)(int64_t)))
+{
+    struct bench_ceiling_work work = {.rounds = 1000000};
+    double best = 0;
+    work.madds_each = choose(&work.madds);
+    for (int i = 0; i < 15 && work.madds; i++) {
+        double start = bench_now();
+        thread_pool_run(threads, bench_madds_work, &work);
+        double rate = (double)work.rounds * work.madds_each * thread_pool_size(threads) /
+                      (bench_now() - start);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
 static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *threads,
                                                          const char *isa)
 {
@@ -186,13 +268,15 @@ static inline struct bench_ceiling bench_measure_ceiling(struct thread_pool *thr
         if (rate > ceiling.flops_per_second) ceiling.flops_per_second = rate;
     }
     free(data);
+    ceiling.bytes_madds_per_second = bench_measure_madds(threads, bench_byte_madds);
+    ceiling.bf16_madds_per_second = bench_measure_madds(threads, bench_bf16_madds);
     return ceiling;
 }
 
 struct bench_options {
     int n_threads, quick;
-    double seconds; /* for each line */
-    const char *isa;
+    double seconds;         /* for each line */
+    const char *isa, *only; /* a type of weights */
 };
 
 static inline struct bench_options bench_parse(int argc, char **argv)
@@ -203,6 +287,8 @@ static inline struct bench_options bench_parse(int argc, char **argv)
             options.n_threads = bench_number(argv[++i]);
         else if (!strcmp(argv[i], "--isa") && i + 1 < argc)
             options.isa = argv[++i];
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
+            options.only = argv[++i];
         else if (!strcmp(argv[i], "--milliseconds") && i + 1 < argc)
             options.seconds = bench_number(argv[++i]) * 1e-3;
         else if (!strcmp(argv[i], "--quick"))
@@ -213,7 +299,7 @@ static inline struct bench_options bench_parse(int argc, char **argv)
         } else {
             fprintf(stderr,
                     "usage: %s [--threads N | --processor-time] [--isa NAME] [--milliseconds N] "
-                    "[--quick]\n",
+                    "[--only TYPE] [--quick]\n",
                     argv[0]);
             exit(2);
         }
@@ -242,8 +328,11 @@ static inline void bench_start(struct bench_rig *rig, const struct bench_options
     rig->context.scratch_bytes = op_scratch_bytes(max_tokens, max_width, n_threads);
     rig->context.scratch = bench_alloc(rig->context.scratch_bytes);
     rig->ceiling = bench_measure_ceiling(rig->context.threads, rig->table.name);
-    printf("isa %s, threads %d, read %.1f GB/s, fused multiply-add %.1f GFLOP/s\n", rig->table.name,
-           n_threads, rig->ceiling.bytes_per_second * 1e-9, rig->ceiling.flops_per_second * 1e-9);
+    printf("isa %s, threads %d, read %.1f GB/s, multiply-adds in G/s: f32 %.1f, bytes %.1f, bf16 "
+           "%.1f\n",
+           rig->table.name, n_threads, rig->ceiling.bytes_per_second * 1e-9,
+           rig->ceiling.flops_per_second * 0.5e-9, rig->ceiling.bytes_madds_per_second * 1e-9,
+           rig->ceiling.bf16_madds_per_second * 1e-9);
 }
 
 static inline void bench_stop(struct bench_rig *rig)

@@ -410,8 +410,10 @@ static status read_tensors(struct gguf *g, struct reader *r, struct part *part, 
     g->set.n_entries += (size_t)count;
     if (count == 0) return STATUS_OK;
     const unsigned char *data = part->bytes + part->data_begin;
-    return tensor_set_add_range(
-        &g->set, (struct tensor_range){data, part->size - part->data_begin, part->path}, r->err);
+    return tensor_set_add_range(&g->set,
+                                (struct tensor_range){data, part->size - part->data_begin,
+                                                      part->path, part->map.data != NULL},
+                                r->err);
 }
 
 /* ---- one part ---- */

@@ -206,7 +206,9 @@ static status add_tensors(struct safetensors *st, const struct json *header, str
               entry_compare_position);
     st->set.n_entries += count;
     return tensor_set_add_range(
-        &st->set, (struct tensor_range){shard->data, shard->data_size, shard->path}, err);
+        &st->set,
+        (struct tensor_range){shard->data, shard->data_size, shard->path, shard->map.data != NULL},
+        err);
 }
 
 static status read_header(struct safetensors *st, struct shard *shard, const void *bytes,

@@ -165,3 +165,17 @@ status tensor_set_prefetch(const struct tensor_set *set, struct thread_pool *thr
                          strerror(p.failed_errno));
     return STATUS_OK;
 }
+
+void tensor_set_release(const struct tensor_set *set, const struct tensor *tensor)
+{
+    long size = sysconf(_SC_PAGESIZE);
+    uintptr_t page = size > 0 ? (uintptr_t)size : 4096, begin = (uintptr_t)tensor->data;
+    uintptr_t end = begin + tensor_bytes(tensor), first = (begin + page - 1) & ~(page - 1);
+    end &= ~(page - 1); /* a page on the edge belongs to a neighbour, too */
+    for (size_t i = 0; i < set->n_ranges; i++) {
+        const struct tensor_range *range = &set->ranges[i];
+        uintptr_t from = (uintptr_t)range->data;
+        if (range->is_map && begin >= from && begin - from < range->size && first < end)
+            (void)madvise((void *)first, end - first, MADV_DONTNEED);
+    }
+}

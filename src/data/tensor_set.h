@@ -24,6 +24,7 @@ struct tensor_range {
     const unsigned char *data;
     size_t size;
     const char *file;
+    bool is_map; /* of the file: its pages can be read again */
 };
 
 struct tensor_set {
@@ -70,5 +71,9 @@ void tensor_set_release(const struct tensor *);
 typedef bool tensor_set_progress(void *argument, size_t done_bytes, size_t total_bytes);
 status tensor_set_prefetch(const struct tensor_set *, struct thread_pool *,
                            tensor_set_progress *progress, void *argument, struct error *err);
+
+/* The bytes of this tensor will hardly be read again: their pages of the map are given back. Reading them later is
+ * allowed, and brings them in again. */
+void tensor_set_release(const struct tensor_set *, const struct tensor *);
 
 #endif

@@ -9,6 +9,8 @@
 
 struct llama_runner {
     const struct llama_model *model;
+    struct llama_model
+        *packed; /* the same for this table; NULL when it would not be faster, or does not fit */
     struct op_table table;
     struct thread_pool *pool;
     struct llama_limits limits;
@@ -23,8 +25,8 @@ static status runner_run(void *self, const struct llama_step *step, float *logit
                          struct error *err)
 {
     struct llama_runner *r = self;
-    return llama_forward(r->model, &r->table, r->pool, &r->limits, r->workspace, &r->cache, step,
-                         logits, err);
+    return llama_forward(r->packed ? r->packed : r->model, &r->table, r->pool, &r->limits,
+                         r->workspace, &r->cache, step, logits, err);
 }
 
 static void runner_copy_block(void *self, int32_t from, int32_t to)
@@ -43,6 +45,7 @@ static void runner_destroy(void *self)
     struct llama_runner *r = self;
     if (!r) return;
     thread_pool_destroy(r->pool);
+    llama_model_destroy(r->packed);
     free(r->workspace);
     free(r->cache_memory);
     free(r);
@@ -64,6 +67,19 @@ static status allocate(struct llama_runner *r, const struct engine_memory_plan *
     return STATUS_OK;
 }
 
+/* Packed weights are the engine's own memory, where the checkpoint's are the page cache's: when they do not fit beside
+ * everything else, the rows of the checkpoint serve. */
+static status pack_weights(struct llama_runner *r, const struct engine_memory_plan *plan,
+                           struct error *err)
+{
+    size_t own = plan->total_bytes - plan->weights_bytes;
+    size_t bytes = llama_model_packed_bytes(r->model, &r->table);
+    if (plan->available_bytes > 0 &&
+        (own > plan->available_bytes || bytes > plan->available_bytes - own))
+        return STATUS_OK;
+    return llama_model_pack(&r->packed, r->model, &r->table, r->pool, err);
+}
+
 static status runner_init(struct llama_runner *r, const struct llama_model *model,
                           const struct engine_memory_plan *plan, struct error *err)
 {
@@ -77,7 +93,8 @@ static status runner_init(struct llama_runner *r, const struct llama_model *mode
     r->block_bytes = plan->kv_cache_bytes / (size_t)plan->kv_blocks / (size_t)r->n_planes;
     TRY(op_table_init(&r->table, plan->options.isa, err));
     TRY(thread_pool_create(&r->pool, plan->options.threads, err));
-    return allocate(r, plan, err);
+    TRY(allocate(r, plan, err));
+    return pack_weights(r, plan, err);
 }
 
 /* ---- text ---- */

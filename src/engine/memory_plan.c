@@ -147,7 +147,7 @@ static status choose_counts(const struct llama_config *config, const struct engi
 }
 
 /* Memory for keys and values when the caller names none: half of what the machine has left beside the
- * weights, which stay in the page cache. When they alone fill the memory, an eighth of it. */
+ * weights, be they in the page cache or packed. When they alone fill the memory, an eighth of it. */
 static uint64_t share_for_cache(const struct engine_memory_plan *plan)
 {
     uint64_t available = plan->available_bytes, taken = plan->weights_bytes + fixed_bytes(plan);

@@ -70,6 +70,15 @@ const struct llama_config *llama_model_config(const struct llama_model *);
 bool llama_model_orders_columns(const struct llama_model *);
 enum dtype llama_model_weight_dtype(const struct llama_model *); /* of the projections */
 
+/* The same model with those matrices packed that this table multiplies faster so (op_packs): copies in one allocation, of as
+ * many bytes as they have in the checkpoint, whose pages are given back as they are copied. Everything else is still the
+ * checkpoint's and the first model's, which must outlive it. The table must live as long, and the model works with it
+ * alone. *out is NULL when there is nothing to pack. */
+status llama_model_pack(struct llama_model **out, const struct llama_model *,
+                        const struct op_table *, struct thread_pool *, struct error *err);
+/* What llama_model_pack will allocate. */
+size_t llama_model_packed_bytes(const struct llama_model *, const struct op_table *);
+
 /* Paged key/value cache: L layers, each K and V (n_blocks, KH, block_tokens, HD). */
 struct llama_kv_cache {
     enum dtype dtype; /* F32, F16 or BF16 */

@@ -202,6 +202,7 @@ status llama_model_create(struct llama_model **out, const struct llama_config *c
     struct llama_model *model = calloc(1, sizeof *model);
     if (!model) return error_set(err, STATUS_NO_MEMORY, "no memory for the model");
     model->config = *config;
+    model->checkpoint = checkpoint;
     status result = STATUS_OK;
     model->weights.layers =
         calloc((size_t)config->num_hidden_layers, sizeof *model->weights.layers);
@@ -223,6 +224,7 @@ void llama_model_destroy(struct llama_model *model)
 {
     if (!model) return;
     arena_deinit(&model->copies);
+    free(model->packed);
     free(model->weights.layers);
     free(model);
 }

@@ -11,6 +11,9 @@ struct llama_model {
     struct llama_weights weights;
     struct arena copies; /* of tensors whose data is not aligned in the file */
     void *device_memory; /* of a model on a GPU: llama_device.h */
+    const struct tensor_set *checkpoint;
+    void *
+        packed; /* weights laid out for a table of operations; NULL in the model as it was loaded */
 };
 
 #endif

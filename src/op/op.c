@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "op/op_check.h"
+#include "tensor/quant_pack.h"
 
 #define SHAPE(...) ((const int64_t[]){__VA_ARGS__})
 
@@ -71,6 +72,18 @@ status op_rms_norm(const struct op_context *context, const struct op_rms_norm *o
     return STATUS_OK;
 }
 
+/* A packed weight: of this table, in whole groups. */
+static status check_packed(const struct op_table *table, const char *name, const char *argument,
+                           const struct tensor *weight, struct error *err)
+{
+    struct tensor rows = *weight;
+    char got[96];
+    rows.layout = TENSOR_ROW_MAJOR;
+    if (weight->layout == TENSOR_ROWS_16 && op_packs(table, &rows)) return STATUS_OK;
+    return error_set(err, STATUS_INVALID, "%s: %s is a packed %s, which %s has no body for", name,
+                     argument, tensor_describe(weight, got), table->name);
+}
+
 static status check_projection(const struct op_context *context, const struct op_linear *op, int i,
                                int64_t n_tokens, int64_t width, struct error *err)
 {
@@ -79,8 +92,10 @@ static status check_projection(const struct op_context *context, const struct op
     snprintf(weight, sizeof weight, "weights[%d]", i);
     snprintf(bias, sizeof bias, "biases[%d]", i);
     snprintf(out, sizeof out, "outs[%d]", i);
-    int matrix = context->cuda ? 1 << DTYPE_BF16 | 1 << DTYPE_F8_E4M3 : OP_MATRIX;
+    int matrix = context->cuda ? 1 << DTYPE_BF16 | 1 << DTYPE_F8_E4M3 : OP_MATRIX | OP_PACKED;
     TRY(op_check_tensor(name, weight, &op->weights[i], matrix, 2, SHAPE(OP_ANY, width), err));
+    if (op->weights[i].layout != TENSOR_ROW_MAJOR)
+        TRY(check_packed(context->table, name, weight, &op->weights[i], err));
     int64_t n_rows = op->weights[i].shape[0];
     if (tensor_is_present(&op->biases[i]))
         TRY(op_check_tensor(name, bias, &op->biases[i], OP_WEIGHT, 1, SHAPE(n_rows), err));
@@ -132,6 +147,39 @@ status op_linear(const struct op_context *context, const struct op_linear *op, s
 {
     TRY(check_linear(context, op, err));
     if (op->x.shape[0] > 0) context->table->linear(context, op);
+    return STATUS_OK;
+}
+
+bool op_packs(const struct op_table *table, const struct tensor *weight)
+{
+    return table->packs && table->packs(weight->dtype) && quant_can_pack(weight);
+}
+
+/* Groups of rows are independent of each other. */
+static void pack_work(void *argument, int worker, int n_workers)
+{
+    const struct op_pack *op = argument;
+    int64_t begin, end, width = op->from.shape[1];
+    thread_split(op->from.shape[0], QUANT_PACK_ROWS, worker, n_workers, &begin, &end);
+    for (int64_t row = begin; row < end; row += QUANT_PACK_ROWS) {
+        const struct tensor from = tensor_rows(op->from, row, row + QUANT_PACK_ROWS);
+        const struct tensor to = tensor_rows(op->to, row, row + QUANT_PACK_ROWS);
+        quant_pack_rows(op->from.dtype, width, from.data, to.data);
+    }
+}
+
+status op_pack(const struct op_context *context, const struct op_pack *op, struct error *err)
+{
+    const char *const name = "pack";
+    const struct tensor *from = &op->from;
+    TRY(op_check_tensor(name, "from", from, OP_MATRIX, 2, SHAPE(OP_ANY, OP_ANY), err));
+    TRY(op_check_tensor(name, "to", &op->to, OP_MATRIX | OP_PACKED, 2, from->shape, err));
+    if (op->to.dtype != from->dtype)
+        return error_set(err, STATUS_INVALID, "%s: to is %s, expected %s", name,
+                         dtype_name(op->to.dtype), dtype_name(from->dtype));
+    TRY(check_packed(context->table, name, "to", &op->to, err));
+    TRY(op_check_apart(name, "to", &op->to, "from", from, err));
+    thread_pool_run(context->threads, pack_work, (void *)(uintptr_t)op);
     return STATUS_OK;
 }
 

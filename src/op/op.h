@@ -59,14 +59,21 @@ struct op_rms_norm {
 
 /* outs[i][t,:] = x[t,:] @ weights[i]^T + biases[i], for 1 to OP_LINEAR_MAX projections of one input
  * (query, key and value share x, as do gate and up).
- *   x (T, K) f32; weights[i] (N_i, K) f32|f16|bf16|quantised (tensor/quant.h); biases[i] (N_i) f32|f16|bf16 or
- *   absent; outs[i] (T, N_i) f32
+ *   x (T, K) f32; weights[i] (N_i, K) f32|f16|bf16|quantised (tensor/quant.h), packed where op_packs says so; biases[i]
+ *   (N_i) f32|f16|bf16 or absent; outs[i] (T, N_i) f32
  * No aliasing. The order of the sum over K is the same for every T. */
 enum { OP_LINEAR_MAX = 3 };
 struct op_linear {
     struct tensor x;
     int n_projections;
     struct tensor outs[OP_LINEAR_MAX], weights[OP_LINEAR_MAX], biases[OP_LINEAR_MAX];
+};
+
+/* to = from, laid out for this machine: sixteen rows side by side (tensor/quant_pack.h), which linear of the same table
+ * reads faster than rows. Only for weights of which op_packs is true; both hold the same bytes.
+ *   from (N, K) row-major; to (N, K) of the same type and TENSOR_ROWS_16; they lie apart */
+struct op_pack {
+    struct tensor to, from;
 };
 
 /* Rotary embedding in the "rotate half" pairing of Hugging Face checkpoints, and the cache write:
@@ -161,14 +168,18 @@ struct op_table {
     void (*feed_forward_input)(const struct op_context *, const struct op_feed_forward_input *);
     void (*linear_add)(const struct op_context *, const struct op_linear_add *);
     void (*gather_columns)(const struct op_context *, const struct op_gather_columns *);
+    bool (*packs)(enum dtype); /* linear has a body for packed weights of this type */
 };
 
-/* Fills the table for this machine. `isa` names a set: "ref", "avx2", "avx512", "avx512bf16",
- * "neon", or NULL / "auto" for the best. "avx512bf16" is never chosen by itself: for bf16 weights it
+/* Fills the table for this machine. `isa` names a set: "ref", "avx2", "avx512", "avx512vnni",
+ * "avx512bf16", "neon", or NULL / "auto" for the best. "avx512bf16" is never chosen by itself: for bf16 weights it
  * rounds the activations of linear to bf16 (relative error 2^-8 of each product); all others
  * multiply in f32. STATUS_UNSUPPORTED, naming what the machine has, when it lacks the set asked
  * for. */
 status op_table_init(struct op_table *, const char *isa, struct error *err);
+
+/* Whether linear is faster with this weight packed. */
+bool op_packs(const struct op_table *, const struct tensor *weight);
 
 /* Scratch that any call needs for steps of at most max_tokens tokens and widths up to max_width. */
 size_t op_scratch_bytes(int64_t max_tokens, int64_t max_width, int n_threads);
@@ -178,6 +189,7 @@ size_t op_scratch_bytes(int64_t max_tokens, int64_t max_width, int n_threads);
 status op_embedding(const struct op_context *, const struct op_embedding *, struct error *);
 status op_rms_norm(const struct op_context *, const struct op_rms_norm *, struct error *);
 status op_linear(const struct op_context *, const struct op_linear *, struct error *);
+status op_pack(const struct op_context *, const struct op_pack *, struct error *);
 status op_rope_kv(const struct op_context *, const struct op_rope_kv *, struct error *);
 status op_attention(const struct op_context *, const struct op_attention *, struct error *);
 status op_silu_mul(const struct op_context *, const struct op_silu_mul *, struct error *);

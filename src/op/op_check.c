@@ -53,6 +53,9 @@ status op_check_tensor(const char *op, const char *argument, const struct tensor
         return error_set(err, STATUS_INVALID, "%s: %s is %s, expected rows of whole blocks of %d",
                          op, argument, tensor_describe(t, got),
                          (int)dtype_block_elements(t->dtype));
+    if (t->layout != TENSOR_ROW_MAJOR && !(types & OP_PACKED))
+        return error_set(err, STATUS_INVALID, "%s: %s is a packed %s, expected rows", op, argument,
+                         tensor_describe(t, got));
     if (!tensor_is_contiguous(t))
         return error_set(err, STATUS_INVALID, "%s: %s is a strided %s, expected contiguous rows",
                          op, argument, tensor_describe(t, got));

@@ -11,6 +11,7 @@ enum { /* sets of element types */
        OP_WEIGHT = 1 << DTYPE_F32 | 1 << DTYPE_F16 | 1 << DTYPE_BF16,
        OP_QUANTISED = 1 << DTYPE_Q4_0, /* any type of blocks */
        OP_MATRIX = OP_WEIGHT | OP_QUANTISED,
+       OP_PACKED = 1 << 30, /* the layout, too, may be TENSOR_ROWS_16 */
 };
 enum { OP_ANY = -1 }; /* an extent of at least 1 that is not known beforehand */
 

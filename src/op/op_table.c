@@ -11,7 +11,7 @@ struct isa {
     bool present;
     bool automatic; /* may be chosen without being asked for */
 };
-enum { MAX_ISAS = 4 };
+enum { MAX_ISAS = 5 };
 
 static int list_isas(struct isa isas[MAX_ISAS])
 {
@@ -21,6 +21,7 @@ static int list_isas(struct isa isas[MAX_ISAS])
 #if defined(__x86_64__)
     isas[n++] = (struct isa){"avx2", op_bodies_avx2, cpu.avx2, true};
     isas[n++] = (struct isa){"avx512", op_bodies_avx512, cpu.avx512, true};
+    isas[n++] = (struct isa){"avx512vnni", op_bodies_avx512vnni, cpu.avx512vnni, true};
     /* only on request: it rounds activations to bf16, and on the processors it was measured on
      * (an Intel Xeon) the f32 products of avx512 are as fast: docs/performance.md */
     isas[n++] = (struct isa){"avx512bf16", op_bodies_avx512bf16, cpu.avx512bf16, false};

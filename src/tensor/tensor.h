@@ -58,9 +58,15 @@ enum dtype {
 
 enum { TENSOR_MAX_DIMS = 4 };
 
+enum tensor_layout {
+    TENSOR_ROW_MAJOR,
+    TENSOR_ROWS_16, /* of weights, tensor/quant_pack.h: sixteen rows side by side; the same bytes in all */
+};
+
 struct tensor {
     void *data; /* not const: the operation's contract says what is written */
     enum dtype dtype;
+    enum tensor_layout layout;
     int n_dims;
     int64_t shape[TENSOR_MAX_DIMS];
     int64_t stride[TENSOR_MAX_DIMS]; /* in elements */
@@ -90,7 +96,7 @@ static inline bool tensor_is_present(const struct tensor *t) { return t->dtype !
 bool tensor_is_contiguous(const struct tensor *);
 int64_t tensor_count(const struct tensor *); /* elements */
 size_t tensor_bytes(const struct tensor *);
-/* t[from, to) along the outermost dimension. */
+/* t[from, to) along the outermost dimension; of TENSOR_ROWS_16 whole groups of rows. */
 struct tensor tensor_rows(struct tensor t, int64_t from, int64_t to);
 /* "BF16 (4096, 14336)" into out (at least 96 bytes); returns out. */
 const char *tensor_describe(const struct tensor *, char out[96]);

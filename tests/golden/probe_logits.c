@@ -30,6 +30,7 @@ struct run {
     struct llama_config config;
     struct checkpoint *checkpoint;
     const struct llama_model *model;
+    struct llama_model *packed; /* what an engine would run, when the table packs weights */
     struct op_table table;
     struct thread_pool *threads;
     struct llama_limits limits;
@@ -153,10 +154,12 @@ static void open_model(struct run *r, const char *name, const char *isa, int thr
     const struct checkpoint_options options = {.parts = CHECKPOINT_WEIGHTS};
     if (checkpoint_open(&r->checkpoint, name, &options, &err) != STATUS_OK ||
         op_table_init(&r->table, isa, &err) != STATUS_OK ||
-        thread_pool_create(&r->threads, threads, &err) != STATUS_OK)
+        thread_pool_create(&r->threads, threads, &err) != STATUS_OK ||
+        llama_model_pack(&r->packed, r->checkpoint->model, &r->table, r->threads, &err) !=
+            STATUS_OK)
         stop(err.text);
     r->config = r->checkpoint->config;
-    r->model = r->checkpoint->model;
+    r->model = r->packed ? r->packed : r->checkpoint->model;
 }
 
 static void read_sequences(struct run *r)
@@ -212,6 +215,7 @@ static void deinit(struct run *r)
     free(r->cache.data);
     free(r->workspace);
     thread_pool_destroy(r->threads);
+    llama_model_destroy(r->packed);
     checkpoint_close(r->checkpoint);
 }
 

@@ -37,7 +37,7 @@ def split(raw, golden, sequences):
     return numpy.split(logits, ends[:-1])
 
 
-@pytest.mark.parametrize("isa", ["ref", "avx2", "avx512", "avx512bf16", "neon"])
+@pytest.mark.parametrize("isa", ["ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"])
 def test_logits_equal_transformers(probe, golden, isa, record_property):
     if not has_isa(probe, golden.folder, isa):
         pytest.skip(f"this machine has no {isa}")

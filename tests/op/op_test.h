@@ -11,7 +11,7 @@
 #include "check.h"
 #include "op/op.h"
 
-static const char *const op_isas[] = {"ref", "avx2", "avx512", "avx512bf16", "neon"};
+static const char *const op_isas[] = {"ref", "avx2", "avx512", "avx512vnni", "avx512bf16", "neon"};
 
 /* Every table that this machine has: for_each_table(table) { ... } */
 #define for_each_table(table)                                                                      \

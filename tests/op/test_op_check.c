@@ -36,6 +36,30 @@ static struct op_linear good_linear(struct fixture *f)
     };
 }
 
+/* A packed weight where rows are expected, or one whose rows do not come in whole groups, is refused by every body. */
+TEST(packed_weights_are_refused_where_no_body_takes_them)
+{
+    static struct fixture f;
+    fixture_init(&f);
+    struct op_context *c = &f.rig.context;
+    struct op_linear op = good_linear(&f);
+    op.weights[0].layout = TENSOR_ROWS_16;
+    REFUSED(op_linear(c, &op, &err_), "weights[0] is a packed BF16 (8, 16)");
+    struct op_embedding embed = {.table = tensor_2d(f.narrow[0], DTYPE_Q8_0, 16, 32),
+                                 .ids = tensor_1d(f.ids, DTYPE_I32, 4),
+                                 .out = tensor_2d(f.floats[0], DTYPE_F32, 4, 32)};
+    embed.table.layout = TENSOR_ROWS_16;
+    REFUSED(op_embedding(c, &embed, &err_), "table is a packed Q8_0 (16, 32), expected rows");
+    struct op_pack pack = {.from = tensor_2d(f.narrow[0], DTYPE_Q8_0, 15, 32),
+                           .to = tensor_2d(f.narrow[1], DTYPE_Q8_0, 15, 32)};
+    REFUSED(op_pack(c, &pack, &err_), "pack: to is a packed Q8_0 (15, 32)");
+    pack.to.layout = TENSOR_ROWS_16;
+    REFUSED(op_pack(c, &pack, &err_), "pack: to is a packed Q8_0 (15, 32)");
+    pack.from.shape[0] = 16;
+    REFUSED(op_pack(c, &pack, &err_), "pack: to is Q8_0 (15, 32), expected F32|F16|BF16|quantised (16, 32)");
+    rig_deinit(&f.rig);
+}
+
 TEST(linear_refusals)
 {
     static struct fixture f;

@@ -24,7 +24,8 @@ struct cpu_features cpu_detect(void)
     features.avx2 = (b & bit_AVX2) && fma && f16c && (state & ymm_state) == ymm_state;
     const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     features.avx512 = features.avx2 && (b & avx512) == avx512 && (state & zmm_state) == zmm_state;
-    if (features.avx512 && __get_cpuid_count(7, 1, &a, &b, &c, &d))
+    features.avx512vnni = features.avx512 && (c & bit_AVX512VNNI);
+    if (features.avx512vnni && __get_cpuid_count(7, 1, &a, &b, &c, &d))
         features.avx512bf16 = a & bit_AVX512BF16;
     return features;
 }

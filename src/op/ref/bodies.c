@@ -14,5 +14,6 @@ void op_bodies_ref(struct op_table *table)
         .add = op_add_ref,
         .gather_rows = op_gather_rows_ref,
         .gather_columns = op_gather_columns_ref,
+        .packs = op_packs_ref,
     };
 }

@@ -1,5 +1,6 @@
 #include "op/ref/ref.h"
 #include "tensor/quant.h"
+#include "tensor/quant_pack.h"
 
 /* x times row n of quantised weights, block by block. */
 static double quantised_sum(const struct tensor *weight, int64_t n, const float *x)
@@ -10,7 +11,10 @@ static double quantised_sum(const struct tensor *weight, int64_t n, const float 
     float values[QUANT_SUPER];
     double sum = 0;
     for (int64_t k = 0; k < width; k += elements, block += bytes) {
-        quant_to_float(weight->dtype, block, elements, values);
+        unsigned char unpacked[QUANT_SUPER];
+        bool packed = weight->layout == TENSOR_ROWS_16;
+        if (packed) quant_unpack_block(weight, n, k / elements, unpacked);
+        quant_to_float(weight->dtype, packed ? (const char *)unpacked : block, elements, values);
         for (int64_t i = 0; i < elements; i++) sum += (double)x[k + i] * (double)values[i];
     }
     return sum;
@@ -41,6 +45,14 @@ static void linear_work(void *argument, int worker, int n_workers)
             }
         }
     }
+}
+
+/* Every type that has a packed layout, so that whoever packs can be compared with this. */
+bool op_packs_ref(enum dtype dtype)
+{
+    struct quant_pack_group group;
+    return dtype_is_quantised(dtype) &&
+           quant_pack_layout(dtype, dtype_block_elements(dtype), &group);
 }
 
 void op_linear_ref(const struct op_context *context, const struct op_linear *op)

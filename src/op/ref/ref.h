@@ -10,6 +10,7 @@
 
 void op_embedding_ref(const struct op_context *, const struct op_embedding *);
 void op_rms_norm_ref(const struct op_context *, const struct op_rms_norm *);
+bool op_packs_ref(enum dtype);
 void op_linear_ref(const struct op_context *, const struct op_linear *);
 void op_rope_kv_ref(const struct op_context *, const struct op_rope_kv *);
 void op_attention_ref(const struct op_context *, const struct op_attention *);

@@ -8,7 +8,7 @@
 void op_embedding_avx2(const struct op_context *, const struct op_embedding *);
 void op_rms_norm_avx2(const struct op_context *, const struct op_rms_norm *);
 void op_linear_avx2(const struct op_context *, const struct op_linear *);
-/* Only the projections with quantised weights, activations rounded to eight bits: see quantised.h. */
+/* Quantised weights in rows, activations rounded to eight bits: see quantised.h. */
 void op_linear_quantised_avx2(const struct op_context *, const struct op_linear *);
 void op_rope_kv_avx2(const struct op_context *, const struct op_rope_kv *);
 void op_attention_avx2(const struct op_context *, const struct op_attention *);

@@ -10,4 +10,5 @@ void op_bodies_avx2(struct op_table *table)
     table->rope_kv = op_rope_kv_avx2;
     table->attention = op_attention_avx2;
     table->silu_mul = op_silu_mul_avx2;
+    table->packs = NULL;
 }

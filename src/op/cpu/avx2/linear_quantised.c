@@ -4,6 +4,7 @@
 
 #include "op/cpu/avx2/avx2.h"
 #include "op/cpu/avx2/quantised.h"
+#include "op/cpu/linear_chunks.h"
 
 enum { CHUNK_TILES = 4, CHUNK_ROWS = CHUNK_TILES * TILE_ROWS, SPAN = 256 };
 enum { MAX_TILES = OP_LINEAR_TOKENS / TILE_TOKENS };
@@ -65,14 +66,13 @@ void quantised_x_make(const float *x, int64_t width, int block, int8_t *q8, int1
 /* ---- a run ------------------------------------------------------------------------------------------ */
 
 struct run {
-    const struct op_linear *op;
-    int projections[OP_LINEAR_MAX]; /* those of one block size */
-    int n_projections, block;
+    const struct op_linear *op; /* weights of one block size */
+    int block;
     int64_t width, padded;         /* K; a whole number of 64 */
     int64_t first_token, n_tokens; /* packed now */
     char *x, *worker_scratch;
-    int64_t chunk_end[OP_LINEAR_MAX];
-    int64_t chunk_rows, next_token, next_chunk;
+    struct linear_chunks chunks;
+    int64_t next_token;
 };
 
 /* One token's arrays lie in this order, each aligned to 16 bytes or more. */
@@ -116,57 +116,14 @@ static void make_x_work(void *argument, int worker, int n_workers)
 
 /* ---- chunks of rows --------------------------------------------------------------------------------- */
 
-struct chunk {
-    const struct tensor *weight, *bias;
-    float *out;
-    int64_t first, n, n_rows; /* rows [first, first + n) of n_rows */
-};
-
-static bool take_chunk(struct run *run, struct chunk *chunk)
+static void store(const struct run *run, const struct linear_chunk *chunk, int64_t token,
+                  int64_t row, float sum)
 {
-    int64_t index = thread_take(&run->next_chunk, 1, run->chunk_end[run->n_projections - 1]);
-    if (index < 0) return false;
-    int i = 0;
-    while (index >= run->chunk_end[i]) i++;
-    int p = run->projections[i];
-    int64_t n_rows = run->op->weights[p].shape[0];
-    int64_t first = (index - (i ? run->chunk_end[i - 1] : 0)) * run->chunk_rows;
-    *chunk = (struct chunk){
-        .weight = &run->op->weights[p],
-        .bias = &run->op->biases[p],
-        .out = run->op->outs[p].data,
-        .first = first,
-        .n = n_rows - first < run->chunk_rows ? n_rows - first : run->chunk_rows,
-        .n_rows = n_rows,
-    };
-    return true;
+    chunk->out[(run->first_token + token) * chunk->n_rows + row] =
+        linear_with_bias(chunk, row, sum);
 }
 
-static void count_chunks(struct run *run, int64_t chunk_rows)
-{
-    int64_t end = 0;
-    run->chunk_rows = chunk_rows;
-    run->next_chunk = 0;
-    for (int i = 0; i < run->n_projections; i++) {
-        end += (run->op->weights[run->projections[i]].shape[0] + chunk_rows - 1) / chunk_rows;
-        run->chunk_end[i] = end;
-    }
-}
-
-static void store(const struct run *run, const struct chunk *chunk, int64_t token, int64_t row,
-                  float sum)
-{
-    float bias = 0;
-    if (tensor_is_present(chunk->bias)) {
-        size_t size = dtype_size(chunk->bias->dtype);
-        quant_to_float(chunk->bias->dtype, (const char *)chunk->bias->data + (size_t)row * size, 1,
-                       &bias);
-        sum += bias;
-    }
-    chunk->out[(run->first_token + token) * chunk->n_rows + row] = sum;
-}
-
-static void direct_chunk(const struct run *run, const struct chunk *chunk)
+static void direct_chunk(const struct run *run, const struct linear_chunk *chunk)
 {
     for (int64_t row = chunk->first; row < chunk->first + chunk->n; row += 4) {
         int64_t left = chunk->first + chunk->n - row;
@@ -180,7 +137,7 @@ static void direct_chunk(const struct run *run, const struct chunk *chunk)
     }
 }
 
-static void tile_chunk(const struct run *run, const struct chunk *chunk, char *scratch)
+static void tile_chunk(const struct run *run, const struct linear_chunk *chunk, char *scratch)
 {
     enum dtype dtype = chunk->weight->dtype;
     int64_t n_tiles = (run->n_tokens + TILE_TOKENS - 1) / TILE_TOKENS;
@@ -217,9 +174,9 @@ static void rows_work(void *argument, int worker, int n_workers)
 {
     (void)n_workers;
     struct run *run = argument;
-    struct chunk chunk;
+    struct linear_chunk chunk;
     char *scratch = run->worker_scratch + (size_t)worker * OP_WORKER_SCRATCH_BYTES;
-    while (take_chunk(run, &chunk)) {
+    while (linear_chunks_take(&run->chunks, &chunk)) {
         if (run->n_tokens <= DIRECT_TOKENS && quantised_has_direct(chunk.weight->dtype))
             direct_chunk(run, &chunk);
         else
@@ -227,36 +184,31 @@ static void rows_work(void *argument, int worker, int n_workers)
     }
 }
 
-static void run_block_size(const struct op_context *context, const struct op_linear *op, int block)
+static void run_block_size(const struct op_context *context, const struct op_linear *whole,
+                           int block)
 {
     int n_workers = thread_pool_size(context->threads);
-    int64_t n_rows = 0;
+    struct op_linear part = {.x = whole->x};
+    for (int i = 0; i < whole->n_projections; i++)
+        if (quantised_block(whole->weights[i].dtype) == block) op_linear_append(&part, whole, i);
+    if (part.n_projections == 0) return;
     struct run run = {
-        .op = op,
+        .op = &part,
         .block = block,
-        .width = op->x.shape[1],
-        .padded = (op->x.shape[1] + 63) & ~(int64_t)63,
+        .width = part.x.shape[1],
+        .padded = (part.x.shape[1] + 63) & ~(int64_t)63,
         .worker_scratch = context->scratch,
         .x = (char *)context->scratch + (size_t)n_workers * OP_WORKER_SCRATCH_BYTES,
     };
-    for (int i = 0; i < op->n_projections; i++)
-        if (dtype_is_quantised(op->weights[i].dtype) &&
-            quantised_block(op->weights[i].dtype) == block) {
-            run.projections[run.n_projections++] = i;
-            n_rows += op->weights[i].shape[0];
-        }
-    if (run.n_projections == 0) return;
-    int64_t chunk_rows = n_rows / (8 * n_workers) / TILE_ROWS * TILE_ROWS;
-    if (chunk_rows < TILE_ROWS) chunk_rows = TILE_ROWS;
-    if (chunk_rows > CHUNK_ROWS) chunk_rows = CHUNK_ROWS;
-    for (int64_t t = 0; t < op->x.shape[0]; t += OP_LINEAR_TOKENS) {
-        int64_t n = op->x.shape[0] - t;
+    int64_t chunk_rows = linear_chunk_rows(&part, n_workers, TILE_ROWS, TILE_ROWS, CHUNK_ROWS);
+    for (int64_t t = 0; t < part.x.shape[0]; t += OP_LINEAR_TOKENS) {
+        int64_t n = part.x.shape[0] - t;
         run.first_token = t;
         run.n_tokens = n < OP_LINEAR_TOKENS ? n : OP_LINEAR_TOKENS;
         run.next_token = 0;
-        count_chunks(&run, chunk_rows);
+        linear_chunks_start(&run.chunks, &part, chunk_rows);
         thread_pool_run(context->threads, make_x_work, &run);
-        thread_pool_run(context->threads, rows_work, &run);
+        thread_pool_share(context->threads, rows_work, &run);
     }
 }
 

@@ -13,7 +13,8 @@ enum { DIRECT_TOKENS = 16, BLOCK = 512, GROUPS = 2 };
 
 void op_linear_avx512(const struct op_context *context, const struct op_linear *op)
 {
-    struct op_linear plain = op_linear_part(op, false);
+    struct op_linear plain = op_linear_part(op, OP_LINEAR_PLAIN);
+    struct op_linear quantised = op_linear_part(op, OP_LINEAR_QUANTISED);
     if (plain.n_projections > 0) run_linear(context, &plain);
-    if (plain.n_projections < op->n_projections) op_linear_quantised_avx2(context, op);
+    if (quantised.n_projections > 0) op_linear_quantised_avx2(context, &quantised);
 }

@@ -40,14 +40,14 @@ enum { DIRECT_TOKENS = 16, BLOCK = 1024, GROUPS = 2 };
 
 #include "op/cpu/linear_body.inc"
 
-#include "op/cpu/avx512/avx512.h"
 #include "op/cpu/avx512bf16/avx512bf16.h"
+#include "op/cpu/avx512vnni/avx512vnni.h"
 
 void op_linear_avx512bf16(const struct op_context *context, const struct op_linear *op)
 {
     for (int i = 0; i < op->n_projections; i++)
         if (op->weights[i].dtype != DTYPE_BF16) {
-            op_linear_avx512(context, op);
+            op_linear_avx512vnni(context, op);
             return;
         }
     run_linear(context, op);

@@ -10,4 +10,5 @@ void op_bodies_neon(struct op_table *table)
     table->rope_kv = op_rope_kv_neon;
     table->attention = op_attention_neon;
     table->silu_mul = op_silu_mul_neon;
+    table->packs = NULL;
 }
