@@ -88,6 +88,16 @@ void tensor_set_release(const struct tensor *t)
     if (end > begin) (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+void tensor_set_release_mapped(const struct tensor_set *set, const struct tensor *t)
+{
+    uintptr_t begin = (uintptr_t)t->data;
+    for (size_t i = 0; i < set->n_ranges; i++) {
+        const struct tensor_range *range = &set->ranges[i];
+        uintptr_t from = (uintptr_t)range->data;
+        if (range->is_map && begin >= from && begin - from < range->size) tensor_set_release(t);
+    }
+}
+
 /* ---- prefetch ---- */
 
 enum { PREFETCH_BYTES = 8 << 20 };
@@ -164,18 +174,4 @@ status tensor_set_prefetch(const struct tensor_set *set, struct thread_pool *thr
                          set->n_ranges ? set->ranges[0].file : "checkpoint",
                          strerror(p.failed_errno));
     return STATUS_OK;
-}
-
-void tensor_set_release(const struct tensor_set *set, const struct tensor *tensor)
-{
-    long size = sysconf(_SC_PAGESIZE);
-    uintptr_t page = size > 0 ? (uintptr_t)size : 4096, begin = (uintptr_t)tensor->data;
-    uintptr_t end = begin + tensor_bytes(tensor), first = (begin + page - 1) & ~(page - 1);
-    end &= ~(page - 1); /* a page on the edge belongs to a neighbour, too */
-    for (size_t i = 0; i < set->n_ranges; i++) {
-        const struct tensor_range *range = &set->ranges[i];
-        uintptr_t from = (uintptr_t)range->data;
-        if (range->is_map && begin >= from && begin - from < range->size && first < end)
-            (void)madvise((void *)first, end - first, MADV_DONTNEED);
-    }
 }

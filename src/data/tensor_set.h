@@ -63,6 +63,8 @@ static inline bool tensor_entry_is_aligned(const struct tensor_entry *entry)
 /* Lets the system drop the pages of a tensor, which it reads again from the file when they are touched. Only for
  * tensors that lie in a map. */
 void tensor_set_release(const struct tensor *);
+/* The same for a tensor of this set or rows of one, wherever it lies; nothing where there is no map. */
+void tensor_set_release_mapped(const struct tensor_set *, const struct tensor *);
 
 /* Brings every page of the ranges into memory with all threads of the pool (NULL: the caller alone).
  * `progress` (may be NULL) is called on the calling thread, at last with done == total; when it returns
@@ -71,9 +73,5 @@ void tensor_set_release(const struct tensor *);
 typedef bool tensor_set_progress(void *argument, size_t done_bytes, size_t total_bytes);
 status tensor_set_prefetch(const struct tensor_set *, struct thread_pool *,
                            tensor_set_progress *progress, void *argument, struct error *err);
-
-/* The bytes of this tensor will hardly be read again: their pages of the map are given back. Reading them later is
- * allowed, and brings them in again. */
-void tensor_set_release(const struct tensor_set *, const struct tensor *);
 
 #endif

@@ -44,7 +44,7 @@ static status pack_rows(const struct packing *p, const struct tensor *from, cons
         const struct op_pack op = {.to = tensor_rows(*to, row, end),
                                    .from = tensor_rows(*from, row, end)};
         TRY(op_pack(&p->context, &op, err));
-        tensor_set_release(p->model->checkpoint, &op.from);
+        tensor_set_release_mapped(p->model->checkpoint, &op.from);
     }
     return STATUS_OK;
 }

@@ -35,9 +35,9 @@ static inline struct op_linear op_linear_part(const struct op_linear *op, enum o
     for (int i = 0; i < op->n_projections; i++) {
         const struct tensor *weight = &op->weights[i];
         bool quantised = dtype_is_quantised(weight->dtype) && !dtype_is_grouped(weight->dtype);
-        enum op_linear_kind its = weight->layout == TENSOR_ROWS_16    ? OP_LINEAR_PACKED
-                                  : quantised                         ? OP_LINEAR_QUANTISED
-                                                                      : OP_LINEAR_PLAIN;
+        enum op_linear_kind its = weight->layout == TENSOR_ROWS_16 ? OP_LINEAR_PACKED
+                                  : quantised                      ? OP_LINEAR_QUANTISED
+                                                                   : OP_LINEAR_PLAIN;
         if (its == kind) op_linear_append(&part, op, i);
     }
     return part;

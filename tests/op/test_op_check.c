@@ -56,7 +56,8 @@ TEST(packed_weights_are_refused_where_no_body_takes_them)
     pack.to.layout = TENSOR_ROWS_16;
     REFUSED(op_pack(c, &pack, &err_), "pack: to is a packed Q8_0 (15, 32)");
     pack.from.shape[0] = 16;
-    REFUSED(op_pack(c, &pack, &err_), "pack: to is Q8_0 (15, 32), expected F32|F16|BF16|quantised (16, 32)");
+    REFUSED(op_pack(c, &pack, &err_),
+            "pack: to is Q8_0 (15, 32), expected F32|F16|BF16|quantised (16, 32)");
     rig_deinit(&f.rig);
 }
 
