@@ -71,6 +71,8 @@ static status run(struct engine *engine, int32_t vocab_size, int64_t n_sequences
                   struct error *err)
 {
     double times[BENCH_REPEATS];
+    struct engine_stats before, after;
+    engine_get_stats(engine, &before);
     token_id *prompts = calloc((size_t)(n_sequences * n_prompt), sizeof *prompts);
     bool *started = calloc((size_t)n_sequences, sizeof *started);
     status code = prompts && started ? STATUS_OK
@@ -91,6 +93,10 @@ static status run(struct engine *engine, int32_t vocab_size, int64_t n_sequences
     free(started);
     TRY(code);
     qsort(times, (size_t)repeats, sizeof *times, compare_times);
+    engine_get_stats(engine, &after);
+    result->n_drafts = after.n_drafts - before.n_drafts;
+    result->n_draft_tokens = after.n_draft_tokens - before.n_draft_tokens;
+    result->n_accepted_tokens = after.n_accepted_tokens - before.n_accepted_tokens;
     result->n_sequences = n_sequences;
     result->n_prompt = result->is_decode ? n_prompt : 0;
     result->best_s = times[0];

@@ -12,6 +12,7 @@ struct bench_result {
     int64_t n_tokens; /* realised, of the timed part, all sequences together */
     int64_t n_prompt; /* tokens in front of the timed part of each sequence */
     double best_s, median_s;
+    int64_t n_drafts, n_draft_tokens, n_accepted_tokens; /* of all runs */
 };
 
 /* One prompt of n_prompt tokens, read whole. */

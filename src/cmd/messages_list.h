@@ -152,6 +152,8 @@
       "對話有 %zu 個詞元，模型最多容納 %d 個；請用 /reset 或 /undo，或以 --overflow drop 啟動")  \
     X(CHAT_NO_TEMPLATE, "%s has no chat template; twllm generate continues raw text",              \
       "%s 沒有對話範本；twllm generate 可以接續純文字")                                            \
+    X(BENCH_GUESSES, "guesses accepted: %lld of %lld (%.1f %%), in %lld steps\n",                   \
+      "猜中 %lld 個，共猜 %lld 個詞元（%.1f %%），分 %lld 步\n")                                   \
     X(CHAT_STATS,                                                                                  \
       "messages: %zu; tokens of the conversation: %zu of %d; in all %lld prompt tokens (%lld from "\
       "the prefix cache) and %lld generated\n",                                                    \

@@ -70,9 +70,10 @@ struct engine_options {             /* 0 = the default in brackets; vLLM's names
 
 /* What an engine with these options would take, computed without allocating. */
 struct engine_memory_plan {
-    size_t weights_bytes; /* mapped from the files, shared page cache */
-    size_t kv_cache_bytes;
+    size_t weights_bytes;  /* mapped from the files, shared page cache */
+    size_t kv_cache_bytes; /* draft model included, like the workspace */
     size_t workspace_bytes;
+    size_t draft_kv_cache_bytes, draft_workspace_bytes; /* of these, the draft model's */
     size_t logits_bytes;
     size_t bookkeeping_bytes;
     size_t total_bytes;

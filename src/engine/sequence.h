@@ -65,8 +65,8 @@ struct sequence {
     int32_t n_scheduled; /* tokens, guesses included */
     int32_t logit_row;  /* the row of its last known token, those of its guesses behind it, or -1 */
     int32_t prompt_row; /* the row of its first scheduled prompt position, or -1 */
-    bool is_drawn;       /* its token was drawn where the logits are */
-    int32_t hidden_row;  /* the row of the first hidden state that is pooled, or -1 */
+    bool is_drawn;      /* its token was drawn where the logits are */
+    int32_t hidden_row; /* the row of the first hidden state that is pooled, or -1 */
     int32_t queue_place; /* in the waiting heap */
 
     /* Guesses for the next tokens (speculation.h): tokens[n_tokens, n_tokens + n_guesses), which the
