@@ -28,7 +28,7 @@ struct bench_options {
     const char *random, *dtype, *prompt_sizes, *batch_sizes, *throughput;
     const char *requests;
     int64_t generate_size, repeat, num_prompts, context, concurrency;
-    bool json;
+    bool json, quote;
 };
 
 struct sizes {
@@ -242,7 +242,8 @@ static status measure(struct engine *engine, const struct subject *subject,
     }
     for (size_t i = 0; i < batches->count; i++) {
         TRY(bench_decode(engine, vocabulary, batches->items[i], options->context,
-                         options->generate_size, options->repeat, &result, err));
+                         options->generate_size, options->repeat,
+                         options->quote ? BENCH_QUOTE : BENCH_FREE, &result, err));
         TRY(print_result(&result, options->json, false, err));
         TRY(output_flush(err));
     }
@@ -398,6 +399,10 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
          .high = BENCH_REPEATS,
          .fallback = "3",
          .help = MESSAGE_OPTION_REPEAT},
+        {.name = "quote",
+         .type = ARGUMENT_FLAG,
+         .value = &options.quote,
+         .help = MESSAGE_OPTION_QUOTE},
         {.name = "requests",
          .type = ARGUMENT_TEXT,
          .value = &options.requests,

@@ -117,6 +117,8 @@
       "measure this load instead: a line each, {\"prompt\": [ids], \"max_tokens\": N}",            \
       "改為測量此負載：每行一個 {\"prompt\": [編號], \"max_tokens\": N}")                          \
     X(OPTION_CONCURRENCY, "how many requests of the file at a time", "同時進行檔案裡的幾個請求")   \
+    X(OPTION_QUOTE, "force answers that quote the prompt: 56 tokens of it after 8 new ones, and so on", \
+      "強制回答引用提示：每 8 個新詞元之後引用 56 個，如此反覆")                                   \
     X(OPTION_REPEAT, "how often to repeat each measurement", "每項測量重複的次數")                 \
     X(OPTION_TEMPERATURE, "0 takes the likeliest token; higher is more varied", "0 為取最可能的詞元；越高變化越多") \
     X(OPTION_TOP_P, "keep the likeliest tokens up to this probability", "保留累積機率到此值的最可能詞元") \
