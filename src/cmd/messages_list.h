@@ -4,6 +4,7 @@
 
 #include "cmd/messages_convert.h"
 #include "cmd/messages_eval.h"
+#include "cmd/messages_hub.h"
 #include "cmd/messages_options.h"
 #include "cmd/messages_remote.h"
 #include "cmd/messages_serve.h"
@@ -17,7 +18,8 @@
     MESSAGES_SERVE(X)                                                                              \
     MESSAGES_EVAL(X)                                                                               \
     MESSAGES_REMOTE(X)                                                                             \
-    MESSAGES_CONVERT(X)
+    MESSAGES_CONVERT(X)                                                                            \
+    MESSAGES_HUB(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \

@@ -8,9 +8,9 @@
 
 #include "api/speculative_config.h"
 #include "base/file.h"
+#include "cmd/hub_places.h"
 #include "cmd/progress.h"
 #include "data/json.h"
-#include "hub/hub_cache.h"
 
 status session_result(int result, const struct twllm_error *from, struct error *err)
 {
@@ -96,12 +96,7 @@ static status open_one(struct twllm_model **out, const char *name,
     struct progress progress;
     progress_begin(&progress, STDERR_FILENO, environment->term, message(MESSAGE_PROGRESS_LOADING),
                    0, true);
-    struct hub_cache_options places = {
-        .hf_hub_cache = environment->hf_hub_cache,
-        .hf_home = environment->hf_home,
-        .xdg_cache_home = environment->xdg_cache_home,
-        .home = environment->home,
-    };
+    struct hub_cache_options places = hub_places(environment);
     struct strbuf cache = {0};
     bool known = hub_cache_folder(&places, &cache, NULL) == STATUS_OK;
     struct twllm_open_options open = {
