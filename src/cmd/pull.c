@@ -11,10 +11,11 @@
 #include "data/json.h"
 #include "hub/hub_pull.h"
 
-static const char examples[] = "twllm pull yentinglin/Llama-3-Taiwan-8B-Instruct\n"
-                               "twllm pull QuantFactory/Llama-3-Taiwan-8B-Instruct-GGUF:Q4_K_M\n"
-                               "twllm pull ORG/NAME@v1.0 --all --json\n"
-                               "HF_ENDPOINT=https://hub.example twllm pull ORG/NAME\n";
+static const char examples[] =
+    "twllm pull yentinglin/Llama-3-Taiwan-8B-Instruct\n"
+    "twllm pull yentinglin/Llama-3-Taiwan-8B-Instruct@main --all --json\n"
+    "HF_ENDPOINT=https://hub.example twllm pull "
+    "hf:yentinglin/Llama-3-Taiwan-8B-Instruct\n";
 
 struct pull_command {
     const char *name;

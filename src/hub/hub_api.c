@@ -99,7 +99,7 @@ status hub_api_refused(const struct hub_endpoint *e, const struct hub_name *name
 
 /* ---- requests ---- */
 
-static const struct http_client_patience patience = {.n_tries = 5};
+static const struct http_client_patience patience = {.n_tries = 4};
 
 static status send(struct http_client *client, const struct hub_endpoint *e,
                    const struct hub_name *name, const char *method, const char *url,
@@ -182,6 +182,18 @@ static status read_listing(const struct json *answer, struct arena *arena,
     return STATUS_OK;
 }
 
+status hub_api_read_list(struct str answer, const char *source, struct arena *arena,
+                         struct hub_listing *listing, struct error *err)
+{
+    struct arena parsed = {.limit = 256 << 20};
+    struct json *tree;
+    *listing = (struct hub_listing){0};
+    status result = json_parse(&parsed, answer, NULL, source, &tree, err);
+    if (result == STATUS_OK) result = read_listing(tree, arena, listing, source, err);
+    arena_deinit(&parsed);
+    return result;
+}
+
 status hub_api_list(struct http_client *client, const struct hub_endpoint *e,
                     const struct hub_name *name, struct arena *arena, struct hub_listing *listing,
                     struct error *err)
@@ -189,8 +201,6 @@ status hub_api_list(struct http_client *client, const struct hub_endpoint *e,
     *listing = (struct hub_listing){0};
     struct strbuf url = {0};
     struct http_client_response response = {0};
-    struct arena parsed = {.limit = 256 << 20};
-    struct json *answer;
     status result = append_endpoint(&url, e);
     if (result == STATUS_OK)
         result = strbuf_appendf(&url, "/api/models/%.*s/revision/", STR_ARGS(name->id));
@@ -199,9 +209,7 @@ status hub_api_list(struct http_client *client, const struct hub_endpoint *e,
     if (result != STATUS_OK) error_set(err, result, "hub: no memory");
     if (result == STATUS_OK) result = send(client, e, name, "GET", url.data, 5, &response, err);
     if (result == STATUS_OK)
-        result = json_parse(&parsed, strbuf_view(&response.body), NULL, url_of(e), &answer, err);
-    if (result == STATUS_OK) result = read_listing(answer, arena, listing, url_of(e), err);
-    arena_deinit(&parsed);
+        result = hub_api_read_list(strbuf_view(&response.body), url_of(e), arena, listing, err);
     http_client_response_deinit(&response);
     strbuf_deinit(&url);
     return result;

@@ -37,6 +37,9 @@ struct hub_listing {
  * for an answer that makes no sense. */
 status hub_api_list(struct http_client *, const struct hub_endpoint *, const struct hub_name *,
                     struct arena *, struct hub_listing *, struct error *err);
+/* The listing in such an answer; `source` names it in messages. */
+status hub_api_read_list(struct str answer, const char *source, struct arena *,
+                         struct hub_listing *, struct error *err);
 /* Fills etag and size of one file. */
 status hub_api_head(struct http_client *, const struct hub_endpoint *, const struct hub_name *,
                     const char *commit, struct hub_file *, struct error *err);

@@ -162,7 +162,7 @@ class Hub:
         for role in ("hub", "cdn"):
             server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
             server.daemon_threads, server.hub, server.role = True, self, role
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
             self.servers.append(server)
         self.url = f"http://127.0.0.1:{self.servers[0].server_port}"
         self.cdn = f"http://localhost:{self.servers[1].server_port}"
