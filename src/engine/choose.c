@@ -126,6 +126,23 @@ static void choose_token(struct chooser *c, struct choose_worker *w, struct sequ
     logprobs_fill(&w->scratch, raw, q->sampled, k, q->logprobs + (size_t)n_more * ((size_t)k + 1));
 }
 
+/* Whether the row behind guess i is valid: the choice was that guess, and does not end the answer. */
+static bool goes_on(const struct sequence *q, int32_t i)
+{
+    return i < q->n_guesses && q->sampled == q->tokens[q->n_tokens + i] &&
+           !sequence_stops_at(q, q->n_tokens + i + 1);
+}
+
+/* Row i cannot be chosen from. That is the sequence's failure only if it gets there: a stop string may yet
+ * end it before, so behind a guess the next step will tell. */
+static void give_up_at(struct sequence *q, int32_t i)
+{
+    if (i == 0) return;
+    q->failed = false;
+    q->n_accepted = i - 1;
+    q->sampled = q->tokens[q->n_tokens + i - 1];
+}
+
 /* The rows of a sequence with guesses, in turn: each choice is the one that would have been made had
  * the tokens before it come one by one, with the same draw. The first that is not the guess is the
  * last that counts, because the rows behind it follow another token. */
@@ -136,15 +153,11 @@ static void choose_behind_guesses(struct chooser *c, struct choose_worker *w, st
         float *row = rows + (size_t)i * (size_t)c->vocab_size;
         q->n_accepted = i;
         if (row_is_finite(w, q, row, q->n_tokens - 1 + i)) choose_token(c, w, q, i, row, false);
-        if (q->failed && i > 0) { /* a stop string may yet end it before: the next step will tell */
-            q->failed = false;
-            q->n_accepted = i - 1;
-            q->sampled = q->tokens[q->n_tokens + i - 1];
+        if (q->failed) {
+            give_up_at(q, i);
             return;
         }
-        if (q->failed || i == q->n_guesses || q->sampled != q->tokens[q->n_tokens + i] ||
-            sequence_stops_at(q, q->n_tokens + i + 1))
-            return;
+        if (!goes_on(q, i)) return;
     }
 }
 
@@ -204,28 +217,33 @@ bool chooser_is_plain(const struct sequence *q)
     return one && !adjusted && !filtered;
 }
 
-struct step_draw chooser_draw(const struct sequence *q)
+struct step_draw chooser_draw(const struct sequence *q, int32_t n_more)
 {
     enum { STREAM_OF_RUNNER = 0x47756D62 }; /* beside those of sampler.c */
     return (struct step_draw){
         .seed = q->request->seed,
         .stream = (uint64_t)STREAM_OF_RUNNER << 32 | (uint32_t)q->index,
-        .counter = (uint64_t)sequence_n_output(q),
+        .counter = (uint64_t)(sequence_n_output(q) + n_more),
         .temperature = q->request->params.temperature,
-        .row = q->logit_row,
+        .row = q->logit_row + n_more,
     };
 }
 
-void chooser_accept_draw(struct sequence *q, token_id token)
+void chooser_accept_draws(struct sequence *q, const token_id *tokens)
 {
-    if (token >= 0) {
-        q->sampled = token;
-        return;
+    for (int32_t i = 0;; i++) {
+        q->n_accepted = i;
+        q->sampled = tokens[i];
+        if (tokens[i] < 0) {
+            q->failed = true;
+            error_set(&q->error, STATUS_INTERNAL,
+                      "logits: NaN or infinity from the model at position %d of the sequence",
+                      q->n_tokens - 1 + i);
+            give_up_at(q, i);
+            return;
+        }
+        if (!goes_on(q, i)) return;
     }
-    q->failed = true;
-    error_set(&q->error, STATUS_INTERNAL,
-              "logits: NaN or infinity from the model at position %d of the sequence",
-              q->n_tokens - 1);
 }
 
 struct choose_run {

@@ -101,7 +101,7 @@ static status init(struct engine *e, const struct engine_core_options *o, struct
                      err));
     if (e->runner.choose) {
         size_t each = sizeof(struct step_draw) + 2 * sizeof(token_id) + sizeof(struct sequence *);
-        e->draws = malloc((size_t)o->scheduler.max_num_seqs * each + 64);
+        e->draws = malloc((size_t)o->scheduler.max_logit_rows * each + 64);
         if (!e->draws) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
     }
     TRY(speculation_init(&e->speculation, o, err));
@@ -465,7 +465,7 @@ static void count_prompt_tokens(struct engine *e)
 static status choose_on_runner(struct engine *e, struct error *err)
 {
     struct scheduler *s = &e->scheduler;
-    int32_t most = s->limits.max_num_seqs, n = 0;
+    int32_t most = s->limits.max_logit_rows, n = 0, n_drawn = 0;
     token_id *tokens = (token_id *)(e->draws + most);
     struct sequence **drawn = (struct sequence **)(void *)(tokens + most + most % 2);
     size_t V = (size_t)e->limits.vocab_size;
@@ -473,21 +473,25 @@ static status choose_on_runner(struct engine *e, struct error *err)
         struct sequence *q = s->scheduled[i];
         q->is_drawn = chooser_is_plain(q);
         if (q->is_drawn) {
-            e->draws[n] = chooser_draw(q);
-            drawn[n++] = q;
+            for (int32_t k = 0; k <= q->n_guesses; k++) e->draws[n++] = chooser_draw(q, k);
+            drawn[n_drawn++] = q;
             continue;
         }
         int32_t from = 0, to = 0;
         if (q->prompt_row >= 0) sequence_prompt_rows(q, &from, &to);
         for (int32_t row = q->prompt_row; row < q->prompt_row + to - from; row++)
             TRY(e->runner.fetch(e->runner.self, row, e->logits + (size_t)row * V, err));
-        if (q->logit_row >= 0)
-            TRY(e->runner.fetch(e->runner.self, q->logit_row, e->logits + (size_t)q->logit_row * V,
-                                err));
+        for (int32_t k = 0; q->logit_row >= 0 && k <= q->n_guesses; k++) {
+            int32_t row = q->logit_row + k;
+            TRY(e->runner.fetch(e->runner.self, row, e->logits + (size_t)row * V, err));
+        }
     }
     if (n == 0) return STATUS_OK;
     TRY(e->runner.choose(e->runner.self, e->draws, n, tokens, err));
-    for (int32_t i = 0; i < n; i++) chooser_accept_draw(drawn[i], tokens[i]);
+    for (int32_t i = 0; i < n_drawn; i++) {
+        chooser_accept_draws(drawn[i], tokens);
+        tokens += drawn[i]->n_guesses + 1;
+    }
     return STATUS_OK;
 }
 

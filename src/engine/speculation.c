@@ -128,6 +128,9 @@ static int32_t wanted(const struct speculation *s, struct sequence *q, int32_t r
 {
     struct guess_control *g = &q->guessing;
     int32_t left = q->capacity - q->n_tokens - 1, n = g->length;
+    /* Up to min_tokens the choices of a runner that draws are the host's: no step has both. */
+    int32_t banned = q->request->params.min_tokens - sequence_n_output(q);
+    if (banned > 0 && left > banned - 1) left = banned - 1;
     if (g->pause > 0) {
         g->pause--;
         return 0;

@@ -50,8 +50,9 @@ TEST(the_longest_and_latest_earlier_run_is_found)
 enum { V = 12, LENGTH = 24 };
 
 struct table {
-    double noise; /* of a draft model: how far its rows are from the model's */
-    int n_rows;   /* computed so far */
+    double noise;      /* of a draft model: how far its rows are from the model's */
+    int n_rows;        /* computed so far */
+    float kept[64][V]; /* by a runner that chooses */
 };
 
 static void row_behind(token_id token, double noise, float *row)
@@ -66,15 +67,42 @@ static status table_run(void *self, const struct llama_step *step, float *logits
     struct table *t = self;
     (void)err;
     for (int64_t r = 0; r < step->n_logit_rows; r++)
-        row_behind(step->tokens[step->logit_rows[r]], t->noise, logits + r * V);
+        row_behind(step->tokens[step->logit_rows[r]], t->noise,
+                   logits ? logits + r * V : t->kept[r]);
     t->n_rows += (int)step->n_logit_rows;
+    return STATUS_OK;
+}
+
+/* Draws as a device would: its own way from the same numbers. */
+static status table_choose(void *self, const struct step_draw *draws, int32_t n, token_id *tokens,
+                           struct error *err)
+{
+    struct table *t = self;
+    (void)err;
+    for (int32_t k = 0; k < n; k++) {
+        double best = -INFINITY, temperature = (double)draws[k].temperature;
+        for (int i = 0; i < V; i++) {
+            double u = rng_uniform(draws[k].seed + (uint64_t)i, draws[k].stream, draws[k].counter);
+            double gumbel = temperature > 0 ? -temperature * log(-log(u)) : 0;
+            double score = (double)t->kept[draws[k].row][i] + gumbel;
+            if (score > best) best = score, tokens[k] = i;
+        }
+    }
+    return STATUS_OK;
+}
+
+static status table_fetch(void *self, int32_t row, float *logits, struct error *err)
+{
+    struct table *t = self;
+    (void)err;
+    memcpy(logits, t->kept[row], sizeof t->kept[row]);
     return STATUS_OK;
 }
 
 static void table_copy(void *self, int32_t from, int32_t to) { (void)self, (void)from, (void)to; }
 
 static struct engine *make_engine(struct table *model, struct table *draft,
-                                  enum speculative_method method, int32_t n_guesses)
+                                  enum speculative_method method, int32_t n_guesses, bool chooses)
 {
     static const token_id none[1];
     struct engine *e;
@@ -94,10 +122,11 @@ static struct engine *make_engine(struct table *model, struct table *draft,
                         .prompt_lookup_min = 1,
                         .disable_by_batch_size = 4},
     };
-    if (draft) o.draft = (struct step_runner){draft, table_run, table_copy, NULL};
-    CHECK_OK(
-        engine_create_core(&e, &o, (struct step_runner){model, table_run, table_copy, NULL}, &err),
-        err);
+    if (draft)
+        o.draft = (struct step_runner){.self = draft, .run = table_run, .copy_block = table_copy};
+    struct step_runner runner = {.self = model, .run = table_run, .copy_block = table_copy};
+    if (chooses) runner.choose = table_choose, runner.fetch = table_fetch;
+    CHECK_OK(engine_create_core(&e, &o, runner, &err), err);
     return e;
 }
 
@@ -125,7 +154,7 @@ static void answer(struct engine *e, const struct sampling_params *params, struc
     a->n = 0;
     CHECK_OK(engine_submit(e, &request, &id, &err), err);
     while (more) CHECK_OK(engine_step(e, keep, NULL, &more, &err), err);
-    CHECK_INT(a->n, params->max_tokens);
+    CHECK(a->n == params->max_tokens || (params->n_stop_token_ids && a->n >= params->min_tokens));
 }
 
 static struct sampling_params sampled(uint64_t seed)
@@ -143,7 +172,7 @@ static struct sampling_params sampled(uint64_t seed)
 TEST(a_draft_model_that_is_the_model_is_always_right)
 {
     struct table model = {0}, draft = {0};
-    struct engine *e = make_engine(&model, &draft, SPECULATIVE_DRAFT_MODEL, 5);
+    struct engine *e = make_engine(&model, &draft, SPECULATIVE_DRAFT_MODEL, 5, false);
     for (uint64_t seed = 0; seed < 20; seed++) {
         struct answer a;
         struct sampling_params p = sampled(seed);
@@ -178,7 +207,7 @@ static void check_distribution(enum speculative_method method, double noise, dou
     memset(seen, 0, sizeof seen);
     struct table model = {0}, draft = {.noise = noise};
     bool drafts = method == SPECULATIVE_DRAFT_MODEL;
-    struct engine *e = make_engine(&model, drafts ? &draft : NULL, method, 4);
+    struct engine *e = make_engine(&model, drafts ? &draft : NULL, method, 4, false);
     for (uint64_t seed = 0; seed < SEEDS; seed++) {
         struct answer a;
         struct sampling_params p = sampled(seed);
@@ -234,6 +263,35 @@ TEST(sampling_behind_guesses_of_a_draft_model_has_the_models_distribution)
     check_distribution(SPECULATIVE_DRAFT_MODEL, 1.5, 0.2);
 }
 
+TEST(a_runner_that_draws_gives_the_same_tokens_with_guesses)
+{
+    struct table model = {0}, plain = {0};
+    struct engine *e = make_engine(&model, NULL, SPECULATIVE_NGRAM, 4, true);
+    struct engine *alone = make_engine(&plain, NULL, SPECULATIVE_NONE, 0, true);
+    static const token_id stop_id[] = {7};
+    for (uint64_t seed = 0; seed < 300; seed++) {
+        struct answer a, b;
+        struct sampling_params p = sampled(seed);
+        p.top_k = 0;
+        p.top_p = seed % 3 == 1 ? 0.8f : 1; /* some are fetched and drawn by the host */
+        p.temperature = seed % 4 ? 0.4f : 0;
+        if (seed % 5 == 0) { /* banned while fewer than 9: the host's; then the runner's */
+            p.min_tokens = 9;
+            p.stop_token_ids = stop_id;
+            p.n_stop_token_ids = 1;
+        }
+        answer(e, &p, &a);
+        answer(alone, &p, &b);
+        CHECK_INT(a.n, b.n);
+        CHECK(!memcmp(a.tokens, b.tokens, (size_t)a.n * sizeof *a.tokens));
+    }
+    struct engine_stats stats;
+    engine_get_stats(e, &stats);
+    CHECK(stats.n_accepted_tokens > 500 && stats.n_draft_tokens > stats.n_accepted_tokens);
+    engine_destroy(e);
+    engine_destroy(alone);
+}
+
 TEST(options_outside_their_range_are_named)
 {
     struct error err;
@@ -249,7 +307,7 @@ TEST(options_outside_their_range_are_named)
         .max_model_len = 16,
         .speculative = {.method = SPECULATIVE_NGRAM, .num_speculative_tokens = 65},
     };
-    struct step_runner runner = {&model, table_run, table_copy, NULL};
+    struct step_runner runner = {.self = &model, .run = table_run, .copy_block = table_copy};
     CHECK_INT(engine_create_core(&e, &o, runner, &err), STATUS_INVALID);
     CHECK(strstr(err.text, "num_speculative_tokens: got 65, expected 1 to 64"));
     o.speculative = (struct speculative_options){
