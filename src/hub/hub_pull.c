@@ -170,8 +170,10 @@ static status blob_path(const struct pull *p, const char *etag, struct strbuf *o
 
 static bool is_planned(const struct pull *p, const char *etag)
 {
-    for (size_t i = 0; i < p->n_transfers; i++)
-        if (!strcmp(p->transfers[i].etag, etag)) return true;
+    for (size_t i = 0; i < p->n_transfers; i++) {
+        const char *planned = p->transfers[i].etag;
+        if (planned && !strcmp(planned, etag)) return true;
+    }
     return false;
 }
 

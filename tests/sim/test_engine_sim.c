@@ -738,7 +738,9 @@ TEST(random_requests_get_what_they_would_get_alone)
     printf("guesses accepted: %" PRIu64 " of %" PRIu64 " from the text, %" PRIu64 " of %" PRIu64
            " by a draft model\n",
            accepted[1], guesses[1], accepted[2], guesses[2]);
-    for (int i = 1; i < 3 && !only; i++) CHECK(accepted[i] > 500 && guesses[i] > accepted[i] + 500);
+    CHECK(only || (totals[1] > 10 && totals[2] > 10 && totals[3] > 100 && totals[4] > 1000 &&
+                   totals[5] > 500));
+    for (int i = 1; i < 3 && !only; i++) CHECK(accepted[i] > 100 && guesses[i] > accepted[i] + 100);
     free(s.fake.slots);
     free(s.draft.slots);
     free(memory);
