@@ -25,7 +25,8 @@ struct pull {
     bool *chosen; /* (n_files) */
     struct strbuf cache, folder;
     struct hub_transfer *transfers; /* (n_files) */
-    int *locks;                     /* (n_files); -1: none */
+    int *locks;                     /* (n_locks); -1: none */
+    size_t n_locks;
     size_t n_transfers;
 };
 
@@ -156,7 +157,7 @@ static status lock_blob(struct pull *p, const char *etag, int *lock, struct erro
 
 static void unlock_all(struct pull *p)
 {
-    for (size_t i = 0; p->locks && i < p->listing.n_files; i++)
+    for (size_t i = 0; p->locks && i < p->n_locks; i++)
         if (p->locks[i] >= 0) close(p->locks[i]);
 }
 
@@ -218,7 +219,8 @@ static status plan(struct pull *p, struct hub_pulled *pulled, struct error *err)
     p->transfers = calloc(n, sizeof *p->transfers);
     p->locks = malloc(n * sizeof *p->locks);
     if (!p->transfers || !p->locks) return no_memory(err);
-    for (size_t i = 0; i < n; i++) p->locks[i] = -1;
+    memset(p->locks, 0xFF, n * sizeof *p->locks); /* all -1 */
+    p->n_locks = n;
     struct strbuf path = {0};
     status result = blob_path(p, "x", &path);
     if (result == STATUS_OK) result = make_folders(path.data, err);

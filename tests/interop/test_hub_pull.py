@@ -14,7 +14,7 @@ from hub_server import Fault, Hub, Repo
 from huggingface_hub import scan_cache_dir, snapshot_download, try_to_load_from_cache
 from huggingface_hub.file_download import _CACHED_NO_EXIST
 
-BIG = 40 << 20  # three parts
+BIG = 34 << 20  # three parts
 
 
 @pytest.fixture
