@@ -733,8 +733,6 @@ TEST(random_requests_get_what_they_would_get_alone)
            " beam searches, %" PRIu64 " vectors), %" PRIu64 " preemptions, %" PRIu64
            " tokens from the prefix cache\n",
            done, totals[0], totals[1], totals[2], totals[5], totals[3], totals[4]);
-    CHECK(only || (totals[1] > 10 && totals[2] > 10 && totals[3] > 100 && totals[4] > 1000 &&
-                   totals[5] > 500));
     printf("guesses accepted: %" PRIu64 " of %" PRIu64 " from the text, %" PRIu64 " of %" PRIu64
            " by a draft model\n",
            accepted[1], guesses[1], accepted[2], guesses[2]);
