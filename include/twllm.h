@@ -180,6 +180,11 @@ struct twllm_engine_options {       /* names and meanings of vLLM; 0: the defaul
     const char *quantization;       /* of weights on a GPU: "none", "fp8" [none: bf16] */
     float gpu_memory_utilization;   /* share of the GPU's free memory to take [0.95] */
     int32_t deterministic;          /* on a GPU: results do not depend on other requests [0] */
+    /* Guesses at the next tokens, judged several at a time: the same tokens in fewer steps. vLLM's JSON:
+     * {"method": "ngram" or "draft_model", "num_speculative_tokens": 8, "prompt_lookup_max": 8,
+     * "prompt_lookup_min": 2, "disable_by_batch_size": 8}, with these defaults; NULL: none. */
+    const char *speculative_config;
+    const struct twllm_model *draft_model; /* for "draft_model": must outlive the engine */
 };
 
 struct twllm_memory_plan { /* in bytes, unless said otherwise */

@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/params.h"
+#include "api/speculative_config.h"
 
 struct twllm_engine {
     struct engine *engine;
@@ -13,6 +14,35 @@ struct twllm_engine {
 
 const struct twllm_model *engine_model(const struct twllm_engine *engine) { return engine->model; }
 struct engine *engine_inner(const struct twllm_engine *engine) { return engine->engine; }
+
+/* Whether every id means the same bytes to both. */
+static status check_same_tokens(const struct twllm_model *model, const struct twllm_model *draft,
+                                struct error *err)
+{
+    const struct tokenizer *a = model_tokenizer(model), *b = model_tokenizer(draft);
+    int32_t n = tokenizer_vocab_size(a), m = tokenizer_vocab_size(b);
+    for (token_id id = 0; id < n && id < m; id++)
+        if (!str_equal(tokenizer_token_bytes(a, id), tokenizer_token_bytes(b, id)))
+            return error_set(err, STATUS_INVALID,
+                             "draft model %s: token %d is \"%.*s\", expected \"%.*s\" as in %s",
+                             model_name(draft), id, STR_ARGS(tokenizer_token_bytes(b, id)),
+                             STR_ARGS(tokenizer_token_bytes(a, id)), model_name(model));
+    return STATUS_OK;
+}
+
+static status translate_speculation(const struct twllm_model *model,
+                                    const struct twllm_engine_options *from,
+                                    struct engine_options *to, struct error *err)
+{
+    if (!from->speculative_config) return STATUS_OK;
+    TRY(speculative_config_parse(str_of(from->speculative_config), &to->speculative, NULL, err));
+    if (to->speculative.method != SPECULATIVE_DRAFT_MODEL) return STATUS_OK;
+    if (!from->draft_model || !model_llama(from->draft_model))
+        return error_set(err, STATUS_INVALID,
+                         "speculative_config: method draft_model needs a draft model");
+    to->speculative.draft_model = model_llama(from->draft_model);
+    return check_same_tokens(model, from->draft_model, err);
+}
 
 static status translate_options(const struct twllm_model *model,
                                 const struct twllm_engine_options *from, struct engine_options *to,
@@ -40,6 +70,7 @@ static status translate_options(const struct twllm_model *model,
         return error_set(err, STATUS_INVALID, "quantization: got %s, expected none or fp8",
                          from->quantization);
     to->eos_ids = model_eos_ids(model, &to->n_eos_ids);
+    TRY(translate_speculation(model, from, to, err));
     if (!from->kv_cache_dtype) return STATUS_OK;
     struct str name = str_of(from->kv_cache_dtype);
     if (str_equal_c(name, "f32")) to->kv_cache_dtype = DTYPE_F32;
@@ -94,9 +125,11 @@ int twllm_plan_memory(const struct twllm_model *model, const struct twllm_engine
     struct engine_options translated;
     struct engine_memory_plan inner = {0};
     status result = translate_options(model, options, &translated, &err);
+    size_t bytes = model_weights_bytes(model);
+    if (translated.speculative.draft_model) bytes += model_weights_bytes(options->draft_model);
     if (result == STATUS_OK)
-        result = engine_plan_memory(model_config(model), model_weight_dtype(model),
-                                    model_weights_bytes(model), &translated, &inner, &err);
+        result = engine_plan_memory(model_config(model), model_weight_dtype(model), bytes,
+                                    &translated, &inner, &err);
     if (result == STATUS_OK) translate_plan(&inner, plan);
     return api_error(result, &err, error);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "api/api.h"
+#include "api/speculative_config.h"
 #include "base/file.h"
 #include "cmd/bench_requests.h"
 #include "cmd/bench_run.h"
@@ -27,7 +28,7 @@ struct bench_options {
     const char *random, *dtype, *prompt_sizes, *batch_sizes, *throughput;
     const char *requests;
     int64_t generate_size, repeat, num_prompts, context, concurrency;
-    bool json;
+    bool json, quote;
 };
 
 struct sizes {
@@ -102,6 +103,7 @@ static status open_random(struct subject *subject, const struct bench_options *o
     thread_pool_destroy(pool);
     strbuf_deinit(&file);
     TRY(result);
+    TRY(session_read_speculation(&subject->session, &options->session, NULL, err));
     subject->model = subject->random.model;
     subject->name = options->random;
     subject->weights_bytes = safetensors_tensors(subject->random.tensors)->total_bytes;
@@ -132,6 +134,7 @@ static status make_engine(struct engine **engine, const struct subject *subject,
                           const struct sizes *batches, const struct sizes *pairs, struct error *err)
 {
     const struct session_options *from = &options->session;
+    const struct session *session = &subject->session;
     struct engine_options to = {
         .max_model_len = (int32_t)from->max_model_len,
         .max_num_seqs = (int32_t)from->max_num_seqs,
@@ -151,6 +154,15 @@ static status make_engine(struct engine **engine, const struct subject *subject,
                             : !strcmp(from->kv_cache_dtype, "f16")  ? DTYPE_F16
                             : !strcmp(from->kv_cache_dtype, "bf16") ? DTYPE_BF16
                                                                     : DTYPE_NONE;
+    if (session->speculative_config.size)
+        TRY(speculative_config_parse(strbuf_view(&session->speculative_config), &to.speculative,
+                                     NULL, err));
+    if (to.speculative.method == SPECULATIVE_DRAFT_MODEL) {
+        if (!session->draft)
+            return error_set(err, STATUS_INVALID, message(MESSAGE_OPTIONS_EXCLUDE), "random",
+                             "speculative-model");
+        to.speculative.draft_model = model_llama(session->draft);
+    }
     int64_t longest = largest(prompts) + 1, decode = options->context + options->generate_size + 1;
     if (decode > longest) longest = decode;
     for (size_t i = 0; i + 1 < pairs->count; i += 2)
@@ -169,22 +181,29 @@ static status print_result(const struct bench_result *result, bool json, bool fi
         return output_printf(err,
                              "%s{\"work\":\"%s\",\"sequences\":%lld,\"prompt_tokens\":%lld,"
                              "\"tokens\":%lld,\"best_s\":%.6f,\"median_s\":%.6f,"
-                             "\"tokens_per_second\":%.3f}",
+                             "\"tokens_per_second\":%.3f,\"draft_tokens\":%lld,"
+                             "\"accepted_tokens\":%lld}",
                              first ? "" : ",",
                              result->is_throughput ? "throughput"
                              : result->is_decode   ? "decode"
                                                    : "prefill",
                              (long long)result->n_sequences, (long long)result->n_prompt,
                              (long long)result->n_tokens, result->best_s, result->median_s,
-                             per_second);
+                             per_second, (long long)result->n_draft_tokens,
+                             (long long)result->n_accepted_tokens);
     enum message name = result->is_throughput ? MESSAGE_BENCH_THROUGHPUT
                         : result->is_decode   ? MESSAGE_BENCH_DECODE
                                               : MESSAGE_BENCH_PREFILL;
     const char *label = message(name);
     int padding = 10 - (int)text_width(str_of(label));
-    return output_printf(err, "%s%*s %9lld %10lld %8.3fs %9.3fs %9.1f\n", label, padding, "",
-                         (long long)result->n_tokens, (long long)result->n_sequences,
-                         result->best_s, result->median_s, per_second);
+    TRY(output_printf(err, "%s%*s %9lld %10lld %8.3fs %9.3fs %9.1f\n", label, padding, "",
+                      (long long)result->n_tokens, (long long)result->n_sequences, result->best_s,
+                      result->median_s, per_second));
+    if (result->n_draft_tokens == 0) return STATUS_OK;
+    return output_printf(err, message(MESSAGE_BENCH_GUESSES), (long long)result->n_accepted_tokens,
+                         (long long)result->n_draft_tokens,
+                         100.0 * (double)result->n_accepted_tokens / (double)result->n_draft_tokens,
+                         (long long)result->n_drafts);
 }
 
 static status print_head(const struct subject *subject, const struct engine_memory_plan *plan,
@@ -223,7 +242,8 @@ static status measure(struct engine *engine, const struct subject *subject,
     }
     for (size_t i = 0; i < batches->count; i++) {
         TRY(bench_decode(engine, vocabulary, batches->items[i], options->context,
-                         options->generate_size, options->repeat, &result, err));
+                         options->generate_size, options->repeat,
+                         options->quote ? BENCH_QUOTE : BENCH_FREE, &result, err));
         TRY(print_result(&result, options->json, false, err));
         TRY(output_flush(err));
     }
@@ -379,6 +399,10 @@ status command_bench(int argc, char *const *argv, const struct environment *envi
          .high = BENCH_REPEATS,
          .fallback = "3",
          .help = MESSAGE_OPTION_REPEAT},
+        {.name = "quote",
+         .type = ARGUMENT_FLAG,
+         .value = &options.quote,
+         .help = MESSAGE_OPTION_QUOTE},
         {.name = "requests",
          .type = ARGUMENT_TEXT,
          .value = &options.requests,

@@ -1,4 +1,6 @@
 /* The commands of a chat that begin with a slash. */
+#include "api/api.h"
+#include "engine/engine.h"
 #include "cmd/chat_session.h"
 
 #include <stdio.h>
@@ -101,11 +103,19 @@ static status command_load(struct chat_session *chat, const char *argument, stru
 
 static status command_stats(struct chat_session *chat, const char *argument, struct error *err)
 {
+    struct engine_stats engine;
     (void)argument, (void)err;
     chat_session_notice(chat, message(MESSAGE_CHAT_STATS), chat->conversation.count,
                         chat->last_length, (int)chat->session.plan.options.max_model_len,
                         (long long)chat->n_prompt_tokens, (long long)chat->n_cached_tokens,
                         (long long)chat->n_generated_tokens);
+    engine_get_stats(engine_inner(chat->session.engine), &engine);
+    if (engine.n_draft_tokens > 0)
+        chat_session_notice(chat, message(MESSAGE_BENCH_GUESSES),
+                            (long long)engine.n_accepted_tokens, (long long)engine.n_draft_tokens,
+                            100.0 * (double)engine.n_accepted_tokens /
+                                (double)engine.n_draft_tokens,
+                            (long long)engine.n_drafts);
     return STATUS_OK;
 }
 

@@ -20,7 +20,10 @@
     X(imatrix, IMATRIX_SUMMARY)                                                                    \
     X(perplexity, PERPLEXITY_SUMMARY)                                                              \
     X(bench, BENCH_SUMMARY)                                                                        \
-    X(eval, EVAL_SUMMARY)
+    X(eval, EVAL_SUMMARY)                                                                          \
+    X(pull, PULL_SUMMARY)                                                                          \
+    X(list, LIST_SUMMARY)                                                                          \
+    X(rm, RM_SUMMARY)
 
 /* What the program took from its environment; nothing else reads it. Entries may be NULL. */
 struct environment {

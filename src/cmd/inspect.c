@@ -55,7 +55,7 @@ static status run(struct session *session, const struct inspect_options *options
     struct twllm_error error = {0};
     TRY(session_read_config(session, environment, err));
     TRY(session_open_model(session, &options->session, environment, false, err));
-    session_engine_options(&options->session, &engine);
+    session_engine_options(session, &options->session, &engine);
     TRY(session_result(twllm_plan_memory(session->model, &engine, &report.plan, &error), &error,
                        err));
     if (options->verify) {

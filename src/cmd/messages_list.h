@@ -4,6 +4,7 @@
 
 #include "cmd/messages_convert.h"
 #include "cmd/messages_eval.h"
+#include "cmd/messages_hub.h"
 #include "cmd/messages_options.h"
 #include "cmd/messages_remote.h"
 #include "cmd/messages_serve.h"
@@ -17,7 +18,8 @@
     MESSAGES_SERVE(X)                                                                              \
     MESSAGES_EVAL(X)                                                                               \
     MESSAGES_REMOTE(X)                                                                             \
-    MESSAGES_CONVERT(X)
+    MESSAGES_CONVERT(X)                                                                            \
+    MESSAGES_HUB(X)
 
 /* clang-format off */
 #define MESSAGES_GENERAL(X)                                                                        \
@@ -152,6 +154,8 @@
       "對話有 %zu 個詞元，模型最多容納 %d 個；請用 /reset 或 /undo，或以 --overflow drop 啟動")  \
     X(CHAT_NO_TEMPLATE, "%s has no chat template; twllm generate continues raw text",              \
       "%s 沒有對話範本；twllm generate 可以接續純文字")                                            \
+    X(BENCH_GUESSES, "guesses accepted: %lld of %lld (%.1f %%), in %lld steps\n",                   \
+      "猜中 %lld 個，共猜 %lld 個詞元（%.1f %%），分 %lld 步\n")                                   \
     X(CHAT_STATS,                                                                                  \
       "messages: %zu; tokens of the conversation: %zu of %d; in all %lld prompt tokens (%lld from "\
       "the prefix cache) and %lld generated\n",                                                    \

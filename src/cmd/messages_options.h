@@ -69,6 +69,13 @@
     X(OPTION_KV_CACHE_DTYPE, "number format of the key-value cache", "鍵值快取的數值格式")         \
     X(OPTION_KV_CACHE_MEMORY, "memory for the key-value cache", "鍵值快取的記憶體大小")            \
     X(OPTION_NO_PREFIX_CACHING, "compute every prompt anew", "每個提示都重新計算，不用前綴快取")   \
+    X(OPTION_SPECULATIVE_MODEL,                                                                    \
+      "guess the next tokens from the text (ngram) or with a smaller model of the same vocabulary: the same tokens, faster", \
+      "先猜接下來的詞元再一次驗證：由文字本身猜（ngram），或用詞彙相同的較小模型；結果相同，速度較快") \
+    X(OPTION_NUM_SPECULATIVE_TOKENS, "most guesses for a sequence in one step", "每一步每個序列最多猜幾個詞元") \
+    X(OPTION_SPECULATIVE_CONFIG,                                                                   \
+      "how to guess, as vLLM's JSON: {\"method\": \"ngram\", \"prompt_lookup_max\": 8, ...}",        \
+      "猜測方式，寫法同 vLLM 的 JSON：{\"method\": \"ngram\", \"prompt_lookup_max\": 8, ...}")       \
     X(OPTION_SYSTEM, "system message", "系統訊息")                                                 \
     X(OPTION_ONCE, "send this one message, print the answer, leave", \
       "只送出這則訊息，印出回答後離開")                                                            \
@@ -110,6 +117,8 @@
       "measure this load instead: a line each, {\"prompt\": [ids], \"max_tokens\": N}",            \
       "改為測量此負載：每行一個 {\"prompt\": [編號], \"max_tokens\": N}")                          \
     X(OPTION_CONCURRENCY, "how many requests of the file at a time", "同時進行檔案裡的幾個請求")   \
+    X(OPTION_QUOTE, "force answers that quote the prompt: 56 tokens of it after 8 new ones, and so on", \
+      "強制回答引用提示：每 8 個新詞元之後引用 56 個，如此反覆")                                   \
     X(OPTION_REPEAT, "how often to repeat each measurement", "每項測量重複的次數")                 \
     X(OPTION_TEMPERATURE, "0 takes the likeliest token; higher is more varied", "0 為取最可能的詞元；越高變化越多") \
     X(OPTION_TOP_P, "keep the likeliest tokens up to this probability", "保留累積機率到此值的最可能詞元") \

@@ -10,18 +10,34 @@
 
 enum { FIRST_DRAWING_US = 200000, DRAWING_INTERVAL_US = 100000, LONGEST_BAR = 40 };
 
-status progress_line(struct strbuf *out, const char *label, uint64_t done, uint64_t total,
-                     bool in_bytes, double seconds, size_t columns)
+/* "47s", "12:03", "3:05:09". */
+static void write_time(char *out, size_t size, double seconds)
 {
-    char numbers[96];
-    double rate = seconds > 0 ? (double)done / seconds : 0;
-    double left = rate > 0 && total > done ? (double)(total - done) / rate : 0;
-    if (in_bytes)
-        snprintf(numbers, sizeof numbers, " %.2f/%.2f GB  %.2f GB/s  %ds", (double)done / 1e9,
-                 (double)total / 1e9, rate / 1e9, (int)left);
+    long long s = seconds < 1e9 ? (long long)seconds : 999999999;
+    if (s < 100)
+        snprintf(out, size, "%llds", s);
+    else if (s < 3600)
+        snprintf(out, size, "%lld:%02lld", s / 60, s % 60);
     else
-        snprintf(numbers, sizeof numbers, " %llu/%llu  %.1f/s  %ds", (unsigned long long)done,
-                 (unsigned long long)total, rate, (int)left);
+        snprintf(out, size, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
+}
+
+status progress_line(struct strbuf *out, const char *label, uint64_t began, uint64_t done,
+                     uint64_t total, bool in_bytes, double seconds, size_t columns)
+{
+    char numbers[96], time_left[32];
+    double rate = seconds > 0 && done > began ? (double)(done - began) / seconds : 0;
+    write_time(time_left, sizeof time_left,
+               rate > 0 && total > done ? (double)(total - done) / rate : 0);
+    if (in_bytes && rate < 1e9)
+        snprintf(numbers, sizeof numbers, " %.2f/%.2f GB  %.1f MB/s  %s", (double)done / 1e9,
+                 (double)total / 1e9, rate / 1e6, time_left);
+    else if (in_bytes)
+        snprintf(numbers, sizeof numbers, " %.2f/%.2f GB  %.2f GB/s  %s", (double)done / 1e9,
+                 (double)total / 1e9, rate / 1e9, time_left);
+    else
+        snprintf(numbers, sizeof numbers, " %llu/%llu  %.1f/s  %s", (unsigned long long)done,
+                 (unsigned long long)total, rate, time_left);
     struct str tail = text_truncate(str_of(numbers), columns);
     struct str head = text_truncate(str_of(label), columns - text_width(tail));
     TRY(strbuf_append(out, head));
@@ -51,6 +67,8 @@ void progress_begin(struct progress *progress, int fd, const char *term, const c
 void progress_update(struct progress *progress, uint64_t done)
 {
     if (progress->fd < 0) return;
+    if (!progress->has_begun) progress->began = done;
+    progress->has_begun = true;
     int64_t now = clock_monotonic_us(), running = now - progress->started_us;
     if (running < FIRST_DRAWING_US || now - progress->drawn_us < DRAWING_INTERVAL_US) return;
     size_t columns, rows;
@@ -58,8 +76,8 @@ void progress_update(struct progress *progress, uint64_t done)
     struct strbuf line = {0};
     status result = strbuf_append_c(&line, "\r\x1b[K");
     if (result == STATUS_OK)
-        result = progress_line(&line, progress->label, done, progress->total, progress->in_bytes,
-                               (double)running * 1e-6, columns - 1);
+        result = progress_line(&line, progress->label, progress->began, done, progress->total,
+                               progress->in_bytes, (double)running * 1e-6, columns - 1);
     if (result == STATUS_OK) (void)!write(progress->fd, line.data, line.size);
     strbuf_deinit(&line);
     progress->visible = true;

@@ -17,6 +17,8 @@ struct progress {
     bool in_bytes;
     int64_t started_us, drawn_us;
     bool visible;
+    bool has_begun;
+    uint64_t began; /* what was done at the first update: the speed is of the rest */
 };
 
 /* Draws on fd when it is a terminal that understands erasing. A short task shows nothing: the first
@@ -27,7 +29,7 @@ void progress_update(struct progress *, uint64_t done);
 void progress_end(struct progress *);
 
 /* The line for a given state, at most `columns` wide. */
-status progress_line(struct strbuf *out, const char *label, uint64_t done, uint64_t total,
-                     bool in_bytes, double seconds, size_t columns);
+status progress_line(struct strbuf *out, const char *label, uint64_t began, uint64_t done,
+                     uint64_t total, bool in_bytes, double seconds, size_t columns);
 
 #endif

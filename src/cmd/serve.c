@@ -312,7 +312,7 @@ static status open_model(struct command_serve *c, const struct environment *envi
     if (!names_a_type(s->dtype, session->info.weights_dtype))
         return error_set(err, STATUS_UNSUPPORTED, message(MESSAGE_SERVE_DTYPE), s->dtype,
                          session->info.weights_dtype);
-    session_engine_options(&s->session, &options);
+    session_engine_options(session, &s->session, &options);
     if (s->seed >= 0) options.seed = (uint64_t)s->seed;
     TRY(session_result(twllm_engine_create(&session->engine, session->model, &options, &error),
                        &error, err));

@@ -6,10 +6,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "api/speculative_config.h"
 #include "base/file.h"
+#include "cmd/hub_places.h"
 #include "cmd/progress.h"
 #include "data/json.h"
-#include "hub/hub_cache.h"
 
 status session_result(int result, const struct twllm_error *from, struct error *err)
 {
@@ -87,19 +88,15 @@ static void show_loading(void *user, uint64_t done, uint64_t total)
     progress_update(progress, done);
 }
 
-status session_open_model(struct session *session, const struct session_options *options,
-                          const struct environment *environment, bool tokenizer_only,
-                          struct error *err)
+/* `name` NULL: the embedded model. */
+static status open_one(struct twllm_model **out, const char *name,
+                       const struct session_options *options, const struct environment *environment,
+                       bool tokenizer_only, struct error *err)
 {
     struct progress progress;
     progress_begin(&progress, STDERR_FILENO, environment->term, message(MESSAGE_PROGRESS_LOADING),
                    0, true);
-    struct hub_cache_options places = {
-        .hf_hub_cache = environment->hf_hub_cache,
-        .hf_home = environment->hf_home,
-        .xdg_cache_home = environment->xdg_cache_home,
-        .home = environment->home,
-    };
+    struct hub_cache_options places = hub_places(environment);
     struct strbuf cache = {0};
     bool known = hub_cache_folder(&places, &cache, NULL) == STATUS_OK;
     struct twllm_open_options open = {
@@ -110,13 +107,53 @@ status session_open_model(struct session *session, const struct session_options 
         .tokenizer_only = tokenizer_only,
     };
     struct twllm_error error = {0};
-    const char *name = options->model ? options->model : session->config_model;
-    int result = twllm_model_open(&session->model, name, &open, &error);
+    int result = twllm_model_open(out, name, &open, &error);
     progress_end(&progress);
     strbuf_deinit(&cache);
-    TRY(session_result(result, &error, err));
-    twllm_model_get_info(session->model, &session->info);
-    return STATUS_OK;
+    return session_result(result, &error, err);
+}
+
+/* The plain options become the JSON that they stand for. */
+status session_read_speculation(struct session *session, const struct session_options *options,
+                                struct strbuf *model, struct error *err)
+{
+    struct strbuf *json = &session->speculative_config;
+    struct speculative_options unused;
+    if (options->speculative_config && options->speculative_model)
+        return error_set(err, STATUS_INVALID, message(MESSAGE_OPTIONS_EXCLUDE),
+                         "speculative-config", "speculative-model");
+    status result = STATUS_OK;
+    if (options->speculative_config) {
+        result = strbuf_append_c(json, options->speculative_config);
+    } else if (options->speculative_model) {
+        result = strbuf_append_c(json, "{\"model\":");
+        if (result == STATUS_OK)
+            result = json_write_string(json, str_of(options->speculative_model), false);
+        if (result == STATUS_OK && options->num_speculative_tokens)
+            result = strbuf_appendf(json, ",\"num_speculative_tokens\":%lld",
+                                    (long long)options->num_speculative_tokens);
+        if (result == STATUS_OK) result = strbuf_append_c(json, "}");
+    }
+    if (result != STATUS_OK) return error_set(err, result, "speculative_config");
+    return json->size ? speculative_config_parse(strbuf_view(json), &unused, model, err)
+                      : STATUS_OK;
+}
+
+status session_open_model(struct session *session, const struct session_options *options,
+                          const struct environment *environment, bool tokenizer_only,
+                          struct error *err)
+{
+    struct strbuf draft = {0};
+    const char *name = options->model ? options->model : session->config_model;
+    status result =
+        tokenizer_only ? STATUS_OK : session_read_speculation(session, options, &draft, err);
+    if (result == STATUS_OK)
+        result = open_one(&session->model, name, options, environment, tokenizer_only, err);
+    if (result == STATUS_OK) twllm_model_get_info(session->model, &session->info);
+    if (result == STATUS_OK && draft.size > 0)
+        result = open_one(&session->draft, draft.data, options, environment, false, err);
+    strbuf_deinit(&draft);
+    return result;
 }
 
 status session_make_params(struct session *session, const struct session_settings *settings,
@@ -134,7 +171,8 @@ status session_make_params(struct session *session, const struct session_setting
     return session_result(result, &error, err);
 }
 
-void session_engine_options(const struct session_options *from, struct twllm_engine_options *to)
+void session_engine_options(const struct session *session, const struct session_options *from,
+                            struct twllm_engine_options *to)
 {
     *to = (struct twllm_engine_options){
         .max_model_len = (int32_t)from->max_model_len,
@@ -150,6 +188,9 @@ void session_engine_options(const struct session_options *from, struct twllm_eng
         .quantization = from->quantization,
         .deterministic = from->deterministic,
         .gpu_memory_utilization = from->gpu_memory_utilization,
+        .speculative_config =
+            session->speculative_config.size ? session->speculative_config.data : NULL,
+        .draft_model = session->draft,
     };
     /* Requests without a seed differ from run to run. */
     if (getrandom(&to->seed, sizeof to->seed, GRND_NONBLOCK) < 0) to->seed = (uint64_t)getpid();
@@ -160,7 +201,7 @@ status session_make_engine(struct session *session, const struct session_options
 {
     struct twllm_engine_options engine_options;
     struct twllm_error error = {0};
-    session_engine_options(options, &engine_options);
+    session_engine_options(session, options, &engine_options);
     int result = twllm_engine_create(&session->engine, session->model, &engine_options, &error);
     TRY(session_result(result, &error, err));
     twllm_engine_get_plan(session->engine, &session->plan);
@@ -172,6 +213,8 @@ void session_close(struct session *session)
     twllm_engine_destroy(session->engine);
     twllm_params_destroy(session->params);
     twllm_model_close(session->model);
+    twllm_model_close(session->draft);
+    strbuf_deinit(&session->speculative_config);
     free(session->config_model);
     free(session->config_system);
     free(session->config_params);

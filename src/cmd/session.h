@@ -18,11 +18,13 @@ struct session_options {
     const char *isa, *kv_cache_dtype, *device, *quantization;
     bool deterministic;
     float gpu_memory_utilization;
+    const char *speculative_config, *speculative_model;
+    int64_t num_speculative_tokens;
     bool no_prefix_caching;
     bool leaves_weights; /* maps them, and does not read them in */
 };
 
-enum { SESSION_ENGINE_ARGUMENTS = 12, SESSION_SETTINGS = 1024 };
+enum { SESSION_ENGINE_ARGUMENTS = 15, SESSION_SETTINGS = 1024 };
 /* Fills the arguments of the engine's group; returns the group. */
 struct argument_group session_engine_group(struct session_options *,
                                            struct argument out[SESSION_ENGINE_ARGUMENTS]);
@@ -49,8 +51,9 @@ void session_sampling_groups(struct session_settings *, struct session_sampling_
 void session_settings_deinit(struct session_settings *);
 
 struct session {
-    struct twllm_model *model;
+    struct twllm_model *model, *draft; /* draft NULL: none */
     struct twllm_engine *engine;
+    struct strbuf speculative_config; /* empty: no guesses */
     struct twllm_params *params;
     struct twllm_model_info info;
     struct twllm_memory_plan plan;                      /* of the engine */
@@ -59,13 +62,20 @@ struct session {
 
 /* Reads the settings file; a missing one is fine. */
 status session_read_config(struct session *, const struct environment *, struct error *);
-/* Opens the model chosen; tokenizer_only leaves the weights alone. */
+/* Fills speculative_config from the options; *draft (may be NULL) gets the name of the draft model, or
+ * becomes empty. */
+status session_read_speculation(struct session *, const struct session_options *,
+                                struct strbuf *draft, struct error *);
+/* Opens the model chosen, and the draft model if there is one; tokenizer_only leaves the weights
+ * alone. */
 status session_open_model(struct session *, const struct session_options *,
                           const struct environment *, bool tokenizer_only, struct error *);
 /* Makes session->params; max_tokens applies where neither settings file nor command line says. */
 status session_make_params(struct session *, const struct session_settings *,
                            const char *max_tokens, struct error *);
-void session_engine_options(const struct session_options *, struct twllm_engine_options *);
+/* With the model open. What it points to belongs to the session and the options. */
+void session_engine_options(const struct session *, const struct session_options *,
+                            struct twllm_engine_options *);
 status session_make_engine(struct session *, const struct session_options *, struct error *);
 void session_close(struct session *);
 

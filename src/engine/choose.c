@@ -6,6 +6,7 @@
 #include "engine/beam_search.h"
 #include "engine/logprobs.h"
 #include "engine/sampler.h"
+#include "engine/sequence_text.h"
 
 static size_t worker_bytes(int32_t vocab_size, int32_t max_model_len)
 {
@@ -75,13 +76,15 @@ status chooser_prepare(struct chooser *c, const struct sampling_params *params, 
     return result;
 }
 
-static struct sampler_input input_of(const struct chooser *c, const struct sequence *q)
+/* The next choice when the first n_more guesses have been accepted. */
+static struct sampler_input input_of(const struct chooser *c, const struct sequence *q,
+                                     int32_t n_more)
 {
     const struct request *r = q->request;
     return (struct sampler_input){
         .params = &r->params,
         .tokens = q->tokens,
-        .n_tokens = q->n_tokens,
+        .n_tokens = q->n_tokens + n_more,
         .n_prompt = q->n_prompt,
         .held_ids = r->held_ids,
         .n_held_ids = r->n_held_ids,
@@ -106,37 +109,78 @@ static bool row_is_finite(struct choose_worker *w, struct sequence *q, const flo
     return false;
 }
 
-/* The token of one completion; `raw` stays as it is when `keep` is set. */
-static void choose_token(struct chooser *c, struct choose_worker *w, struct sequence *q, float *raw,
-                         bool keep)
+/* The token of one completion behind n_more accepted guesses; `raw` stays as it is when `keep` is
+ * set. */
+static void choose_token(struct chooser *c, struct choose_worker *w, struct sequence *q,
+                         int32_t n_more, float *raw, bool keep)
 {
     float *row = raw;
     if (keep || q->logprobs) {
         memcpy(w->row, raw, (size_t)c->vocab_size * sizeof *raw);
         row = w->row;
     }
-    struct sampler_input in = input_of(c, q);
+    struct sampler_input in = input_of(c, q, n_more);
     q->failed = sampler_next(&w->scratch, &in, row, &q->sampled, &q->error) != STATUS_OK;
     if (q->failed || !q->logprobs) return;
-    logprobs_fill(&w->scratch, raw, q->sampled, q->request->params.logprobs, q->logprobs);
+    int32_t k = q->request->params.logprobs;
+    logprobs_fill(&w->scratch, raw, q->sampled, k, q->logprobs + (size_t)n_more * ((size_t)k + 1));
+}
+
+/* Whether the row behind guess i is valid: the choice was that guess, and does not end the answer. */
+static bool goes_on(const struct sequence *q, int32_t i)
+{
+    return i < q->n_guesses && q->sampled == q->tokens[q->n_tokens + i] &&
+           !sequence_stops_at(q, q->n_tokens + i + 1);
+}
+
+/* Row i cannot be chosen from. That is the sequence's failure only if it gets there: a stop string may yet
+ * end it before, so behind a guess the next step will tell. */
+static void give_up_at(struct sequence *q, int32_t i)
+{
+    if (i == 0) return;
+    q->failed = false;
+    q->n_accepted = i - 1;
+    q->sampled = q->tokens[q->n_tokens + i - 1];
+}
+
+/* The rows of a sequence with guesses, in turn: each choice is the one that would have been made had
+ * the tokens before it come one by one, with the same draw. The first that is not the guess is the
+ * last that counts, because the rows behind it follow another token. */
+static void choose_behind_guesses(struct chooser *c, struct choose_worker *w, struct sequence *q,
+                                  float *rows)
+{
+    for (int32_t i = 0;; i++) {
+        float *row = rows + (size_t)i * (size_t)c->vocab_size;
+        q->n_accepted = i;
+        if (row_is_finite(w, q, row, q->n_tokens - 1 + i)) choose_token(c, w, q, i, row, false);
+        if (q->failed) {
+            give_up_at(q, i);
+            return;
+        }
+        if (!goes_on(q, i)) return;
+    }
 }
 
 static void choose_for_row(struct chooser *c, struct choose_worker *w, struct sequence *q,
                            float *raw)
 {
     struct request *r = q->request;
+    if (q->n_guesses > 0) {
+        choose_behind_guesses(c, w, q, raw);
+        return;
+    }
     if (!row_is_finite(w, q, raw, q->n_tokens - 1)) return;
     if (request_is_beam_search(r)) {
-        struct sampler_input in = input_of(c, q);
+        struct sampler_input in = input_of(c, q, 0);
         beam_search_score(&w->scratch, &in, q, raw);
         return;
     }
     if (r->has_forked) {
-        choose_token(c, w, q, raw, false);
+        choose_token(c, w, q, 0, raw, false);
         return;
     }
     for (int32_t i = 0; i < r->n_sequences; i++)
-        choose_token(c, w, r->sequences[i], raw, i + 1 < r->n_sequences);
+        choose_token(c, w, r->sequences[i], 0, raw, i + 1 < r->n_sequences);
 }
 
 static void score_prompt(struct choose_worker *w, struct sequence *q, const float *rows,
@@ -173,28 +217,33 @@ bool chooser_is_plain(const struct sequence *q)
     return one && !adjusted && !filtered;
 }
 
-struct step_draw chooser_draw(const struct sequence *q)
+struct step_draw chooser_draw(const struct sequence *q, int32_t n_more)
 {
     enum { STREAM_OF_RUNNER = 0x47756D62 }; /* beside those of sampler.c */
     return (struct step_draw){
         .seed = q->request->seed,
         .stream = (uint64_t)STREAM_OF_RUNNER << 32 | (uint32_t)q->index,
-        .counter = (uint64_t)sequence_n_output(q),
+        .counter = (uint64_t)(sequence_n_output(q) + n_more),
         .temperature = q->request->params.temperature,
-        .row = q->logit_row,
+        .row = q->logit_row + n_more,
     };
 }
 
-void chooser_accept_draw(struct sequence *q, token_id token)
+void chooser_accept_draws(struct sequence *q, const token_id *tokens)
 {
-    if (token >= 0) {
-        q->sampled = token;
-        return;
+    for (int32_t i = 0;; i++) {
+        q->n_accepted = i;
+        q->sampled = tokens[i];
+        if (tokens[i] < 0) {
+            q->failed = true;
+            error_set(&q->error, STATUS_INTERNAL,
+                      "logits: NaN or infinity from the model at position %d of the sequence",
+                      q->n_tokens - 1 + i);
+            give_up_at(q, i);
+            return;
+        }
+        if (!goes_on(q, i)) return;
     }
-    q->failed = true;
-    error_set(&q->error, STATUS_INTERNAL,
-              "logits: NaN or infinity from the model at position %d of the sequence",
-              q->n_tokens - 1);
 }
 
 struct choose_run {

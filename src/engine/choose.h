@@ -41,10 +41,11 @@ status chooser_prepare(struct chooser *, const struct sampling_params *, struct 
  * logprobs; sets `failed` and error where a row is not finite or nothing may be chosen. */
 void chooser_run(struct chooser *, const struct scheduler *, float *logits);
 
-/* Whether the next token is a plain draw, or the likeliest, of one row: what a runner can do where the logits are. */
+/* Whether the next tokens are plain draws, or the likeliest, of their rows: what a runner can do where the logits
+ * are. One draw for each of the n_guesses + 1 rows. */
 bool chooser_is_plain(const struct sequence *);
-struct step_draw chooser_draw(const struct sequence *);
-/* TOKEN_NONE: the row was not finite. */
-void chooser_accept_draw(struct sequence *, token_id);
+struct step_draw chooser_draw(const struct sequence *, int32_t n_more);
+/* tokens (n_guesses + 1): up to the first that is not the guess. TOKEN_NONE: the row was not finite. */
+void chooser_accept_draws(struct sequence *, const token_id *tokens);
 
 #endif

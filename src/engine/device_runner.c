@@ -82,7 +82,7 @@ static int64_t bucket_of(int64_t n_tokens, int *index)
 static int64_t most_rows(const struct engine_memory_plan *plan)
 {
     int index;
-    int64_t rows = engine_core_logit_rows(plan->options.max_num_seqs), padded = 0;
+    int64_t rows = memory_plan_llama_limits(plan).max_logit_rows, padded = 0;
     if (plan->options.max_num_seqs <= MOST_GRAPH_TOKENS)
         padded = bucket_of(plan->options.max_num_seqs, &index);
     return rows > padded ? rows : padded;

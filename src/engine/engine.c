@@ -13,6 +13,7 @@ struct llama_runner {
         *packed; /* the same for this table; NULL when it would not be faster, or does not fit */
     struct op_table table;
     struct thread_pool *pool;
+    bool borrows_pool;
     struct llama_limits limits;
     void *workspace;
     struct llama_kv_cache cache;
@@ -44,35 +45,35 @@ static void runner_destroy(void *self)
 {
     struct llama_runner *r = self;
     if (!r) return;
-    thread_pool_destroy(r->pool);
+    if (!r->borrows_pool) thread_pool_destroy(r->pool);
     llama_model_destroy(r->packed);
     free(r->workspace);
     free(r->cache_memory);
     free(r);
 }
 
-static status allocate(struct llama_runner *r, const struct engine_memory_plan *plan,
+static status allocate(struct llama_runner *r, size_t workspace_bytes, size_t kv_cache_bytes,
                        struct error *err)
 {
-    size_t workspace = (plan->workspace_bytes + 63) / 64 * 64;
+    size_t workspace = (workspace_bytes + 63) / 64 * 64;
     r->workspace = aligned_alloc(64, workspace ? workspace : 64);
     /* calloc: pages that are never used are never touched, and a fresh cache is all zero */
-    r->cache_memory = calloc(plan->kv_cache_bytes + 64, 1);
+    r->cache_memory = calloc(kv_cache_bytes + 64, 1);
     if (!r->workspace || !r->cache_memory)
         return error_set(err, STATUS_NO_MEMORY,
                          "engine: no memory for a workspace of %zu and a kv cache of %zu bytes",
-                         plan->workspace_bytes, plan->kv_cache_bytes);
+                         workspace_bytes, kv_cache_bytes);
     char *start = r->cache_memory;
     r->cache.data = start + (64 - (uintptr_t)start % 64) % 64;
     return STATUS_OK;
 }
 
 /* Packed weights are the engine's own memory, where the checkpoint's are the page cache's: when they do not fit beside
- * everything else, the rows of the checkpoint serve. */
+ * everything else and what was packed before, the rows of the checkpoint serve. */
 static status pack_weights(struct llama_runner *r, const struct engine_memory_plan *plan,
-                           struct error *err)
+                           size_t packed_before, struct error *err)
 {
-    size_t own = plan->total_bytes - plan->weights_bytes;
+    size_t own = plan->total_bytes - plan->weights_bytes + packed_before;
     size_t bytes = llama_model_packed_bytes(r->model, &r->table);
     if (plan->available_bytes > 0 &&
         (own > plan->available_bytes || bytes > plan->available_bytes - own))
@@ -80,21 +81,61 @@ static status pack_weights(struct llama_runner *r, const struct engine_memory_pl
     return llama_model_pack(&r->packed, r->model, &r->table, r->pool, err);
 }
 
+/* `pool` NULL: one of its own. */
 static status runner_init(struct llama_runner *r, const struct llama_model *model,
-                          const struct engine_memory_plan *plan, struct error *err)
+                          const struct engine_memory_plan *plan, size_t workspace_bytes,
+                          size_t kv_cache_bytes, struct thread_pool *pool, struct error *err)
 {
     const struct llama_config *config = llama_model_config(model);
     r->model = model;
-    r->limits = memory_plan_llama_limits(plan);
+    r->pool = pool;
+    r->borrows_pool = pool != NULL;
     r->cache.dtype = plan->options.kv_cache_dtype;
     r->cache.n_blocks = plan->kv_blocks;
     r->cache.block_tokens = plan->options.block_size;
     r->n_planes = 2 * config->num_hidden_layers;
-    r->block_bytes = plan->kv_cache_bytes / (size_t)plan->kv_blocks / (size_t)r->n_planes;
+    r->block_bytes = kv_cache_bytes / (size_t)plan->kv_blocks / (size_t)r->n_planes;
     TRY(op_table_init(&r->table, plan->options.isa, err));
-    TRY(thread_pool_create(&r->pool, plan->options.threads, err));
-    TRY(allocate(r, plan, err));
-    return pack_weights(r, plan, err);
+    if (!pool) TRY(thread_pool_create(&r->pool, plan->options.threads, err));
+    return allocate(r, workspace_bytes, kv_cache_bytes, err);
+}
+
+static struct step_runner step_runner_of(struct llama_runner *r)
+{
+    return (struct step_runner){
+        .self = r, .run = runner_run, .copy_block = runner_copy_block, .destroy = runner_destroy};
+}
+
+/* The model's runner and, where the plan has one, the draft model's; on failure neither. */
+static status make_runners(const struct llama_model *model, const struct engine_memory_plan *plan,
+                           struct llama_runner **out, struct llama_runner **draft,
+                           struct error *err)
+{
+    const struct llama_model *small = plan->options.speculative.method == SPECULATIVE_DRAFT_MODEL
+                                          ? plan->options.speculative.draft_model
+                                          : NULL;
+    struct llama_runner *r = *out = calloc(1, sizeof *r);
+    struct llama_runner *d = *draft = small ? calloc(1, sizeof *d) : NULL;
+    status result = STATUS_OK;
+    if (!r || (small && !d)) result = error_set(err, STATUS_NO_MEMORY, "engine: no memory");
+    if (result == STATUS_OK) {
+        r->limits = memory_plan_llama_limits(plan);
+        result = runner_init(r, model, plan, plan->workspace_bytes - plan->draft_workspace_bytes,
+                             plan->kv_cache_bytes - plan->draft_kv_cache_bytes, NULL, err);
+    }
+    if (result == STATUS_OK && d) {
+        d->limits = memory_plan_draft_limits(plan);
+        result = runner_init(d, small, plan, plan->draft_workspace_bytes,
+                             plan->draft_kv_cache_bytes, r->pool, err);
+    }
+    if (result == STATUS_OK) result = pack_weights(r, plan, 0, err);
+    if (result == STATUS_OK && d)
+        result = pack_weights(d, plan,
+                              r->packed ? llama_model_packed_bytes(r->model, &r->table) : 0, err);
+    if (result == STATUS_OK) return STATUS_OK;
+    runner_destroy(d);
+    runner_destroy(r);
+    return result;
 }
 
 /* ---- text ---- */
@@ -127,10 +168,10 @@ static size_t model_bytes(const struct llama_config *c, enum dtype dtype)
 }
 
 /* The runner of the processor, or of the device when there is one (which is taken), and its plan. */
-static status make_runner(struct step_runner *runner, struct thread_pool **pool,
-                          const struct llama_model *model, struct device *device,
-                          const struct engine_options *options, struct engine_memory_plan *plan,
-                          struct error *err)
+static status make_runner(struct step_runner *runner, struct step_runner *draft,
+                          struct thread_pool **pool, const struct llama_model *model,
+                          struct device *device, const struct engine_options *options,
+                          struct engine_memory_plan *plan, struct error *err)
 {
     const struct llama_config *config = llama_model_config(model);
     enum dtype weights = llama_model_weight_dtype(model);
@@ -151,18 +192,16 @@ static status make_runner(struct step_runner *runner, struct thread_pool **pool,
     }
     struct engine_options on_cpu = *options;
     on_cpu.device = "cpu";
-    TRY(engine_plan_memory(config, weights, model_bytes(config, weights), &on_cpu, plan, err));
-    struct llama_runner *r = calloc(1, sizeof *r);
-    if (!r) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
-    status result = runner_init(r, model, plan, err);
-    if (result != STATUS_OK) {
-        runner_destroy(r);
-        return result;
-    }
+    size_t bytes = model_bytes(config, weights);
+    const struct llama_model *small = options->speculative.draft_model;
+    if (small) bytes += model_bytes(llama_model_config(small), llama_model_weight_dtype(small));
+    TRY(engine_plan_memory(config, weights, bytes, &on_cpu, plan, err));
+    struct llama_runner *r, *d;
+    TRY(make_runners(model, plan, &r, &d, err));
     plan->options.isa = r->table.name;
     *pool = r->pool;
-    *runner = (struct step_runner){
-        .self = r, .run = runner_run, .copy_block = runner_copy_block, .destroy = runner_destroy};
+    *runner = step_runner_of(r);
+    if (d) *draft = step_runner_of(d);
     return STATUS_OK;
 }
 
@@ -173,12 +212,12 @@ status engine_create(struct engine **out, const struct llama_model *model,
     *out = NULL;
     const struct llama_config *config = llama_model_config(model);
     struct device *device;
-    struct step_runner runner = {0};
+    struct step_runner runner = {0}, draft = {0};
     struct thread_pool *pool = NULL;
     struct engine_memory_plan plan;
     TRY(device_choose(&device, config, options->device, err));
     bool on_device = device != NULL;
-    status result = make_runner(&runner, &pool, model, device, options, &plan, err);
+    status result = make_runner(&runner, &draft, &pool, model, device, options, &plan, err);
     if (result != STATUS_OK) {
         if (on_device) thread_pool_destroy(pool);
         return result;
@@ -189,6 +228,7 @@ status engine_create(struct engine **out, const struct llama_model *model,
     core.owns_pool = on_device;
     if (on_device) core.hidden_size = 0; /* the device keeps them in bf16: not handed out yet */
     if (tokenizer) core.text = (struct token_text){tokenizer, tokenizer_text, tokenizer_special};
+    core.draft = draft;
     TRY(engine_create_core(out, &core, runner, err));
     plan.options.isa = isa;
     engine_set_plan(*out, &plan);

@@ -23,6 +23,25 @@
 
 struct engine;
 
+enum speculative_method {
+    SPECULATIVE_NONE,
+    SPECULATIVE_NGRAM,       /* what followed the same tokens earlier in the text */
+    SPECULATIVE_DRAFT_MODEL, /* what a smaller model of the same vocabulary would say */
+};
+enum { SPECULATIVE_MAX_TOKENS = 64 };
+
+/* Guesses at the next tokens, judged several to a step; the tokens stay the same (speculation.h). Names
+ * of vLLM, 0 = the default in brackets. */
+struct speculative_options {
+    enum speculative_method method;
+    int32_t
+        num_speculative_tokens; /* most guesses for a sequence in one step [8]; it adapts below */
+    int32_t prompt_lookup_max;  /* longest run of tokens that is looked up [8] */
+    int32_t prompt_lookup_min;  /* shortest [2] */
+    int32_t disable_by_batch_size; /* no guesses while more sequences than this generate [8] */
+    const struct llama_model *draft_model; /* borrowed */
+};
+
 struct engine_options {             /* 0 = the default in brackets; vLLM's names */
     int32_t max_model_len;          /* [the checkpoint's, reduced to what memory holds] */
     int32_t max_num_seqs;           /* [256 or fewer by memory] */
@@ -46,13 +65,15 @@ struct engine_options {             /* 0 = the default in brackets; vLLM's names
     uint64_t seed;           /* base of the seeds drawn for requests that bring none */
     const token_id *eos_ids; /* the checkpoint's end-of-sequence ids (generation_config, config) */
     size_t n_eos_ids;
+    struct speculative_options speculative;
 };
 
 /* What an engine with these options would take, computed without allocating. */
 struct engine_memory_plan {
-    size_t weights_bytes; /* mapped from the files, shared page cache */
-    size_t kv_cache_bytes;
+    size_t weights_bytes;  /* mapped from the files, shared page cache */
+    size_t kv_cache_bytes; /* draft model included, like the workspace */
     size_t workspace_bytes;
+    size_t draft_kv_cache_bytes, draft_workspace_bytes; /* of these, the draft model's */
     size_t logits_bytes;
     size_t bookkeeping_bytes;
     size_t total_bytes;
@@ -162,6 +183,11 @@ struct engine_stats {
     int64_t n_running, n_waiting, n_preemptions, n_steps;
     int64_t n_prompt_tokens, n_generated_tokens, n_prefix_queries, n_prefix_hits; /* in tokens */
     int64_t kv_blocks_used, kv_blocks_total;
+    /* Speculation: steps of a sequence that had guesses, the guesses, those accepted, and the steps of
+     * which guess i was accepted, for the first n_guesses_most. */
+    int64_t n_drafts, n_draft_tokens, n_accepted_tokens;
+    int32_t n_guesses_most;
+    int64_t n_accepted_at[SPECULATIVE_MAX_TOKENS];
 };
 void engine_get_stats(const struct engine *, struct engine_stats *);
 

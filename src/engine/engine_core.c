@@ -9,6 +9,7 @@
 #include "engine/choose.h"
 #include "engine/request.h"
 #include "engine/sequence_text.h"
+#include "engine/speculation.h"
 #include "engine/step.h"
 
 struct engine {
@@ -22,6 +23,7 @@ struct engine {
     struct thread_pool *own_pool;
     struct step_draw
         *draws; /* (max_logit_rows) where the runner chooses, then as many tokens and sequences */
+    struct speculation speculation;
     token_id eos_ids[ENGINE_MAX_EOS_IDS];
     float *logits;
     float
@@ -44,7 +46,8 @@ uint64_t engine_core_bookkeeping_bytes(const struct engine_core_options *o, int 
 {
     return sizeof(struct engine) + scheduler_bytes(&o->scheduler) +
            step_arrays_bytes(&o->scheduler, o->max_model_len) +
-           chooser_bytes(&o->scheduler, o->vocab_size, o->max_model_len, n_workers);
+           chooser_bytes(&o->scheduler, o->vocab_size, o->max_model_len, n_workers) +
+           speculation_bytes(o);
 }
 
 static status check_options(const struct engine_core_options *o, struct error *err)
@@ -98,9 +101,10 @@ static status init(struct engine *e, const struct engine_core_options *o, struct
                      err));
     if (e->runner.choose) {
         size_t each = sizeof(struct step_draw) + 2 * sizeof(token_id) + sizeof(struct sequence *);
-        e->draws = malloc((size_t)o->scheduler.max_num_seqs * each + 64);
+        e->draws = malloc((size_t)o->scheduler.max_logit_rows * each + 64);
         if (!e->draws) return error_set(err, STATUS_NO_MEMORY, "engine: no memory");
     }
+    TRY(speculation_init(&e->speculation, o, err));
     size_t bytes = (size_t)engine_core_logits_bytes(o);
     e->logits = aligned_alloc(64, (bytes + 63) / 64 * 64);
     if (!e->logits)
@@ -108,23 +112,27 @@ static status init(struct engine *e, const struct engine_core_options *o, struct
     return STATUS_OK;
 }
 
-status engine_create_core(struct engine **out, const struct engine_core_options *o,
+status engine_create_core(struct engine **out, const struct engine_core_options *given,
                           struct step_runner runner, struct error *err)
 {
     *out = NULL;
     struct engine *e = NULL;
+    struct engine_core_options options = *given, *o = &options;
     status result = check_options(o, err);
+    if (result == STATUS_OK) result = speculative_options_check(&o->speculative, err);
     if (result == STATUS_OK) {
         e = calloc(1, sizeof *e);
         if (!e) result = error_set(err, STATUS_NO_MEMORY, "engine: no memory");
     }
     if (result != STATUS_OK) {
         if (runner.destroy) runner.destroy(runner.self);
+        if (o->draft.destroy) o->draft.destroy(o->draft.self);
         if (o->owns_pool) thread_pool_destroy(o->pool);
         return result;
     }
     e->runner = runner;
     e->own_pool = o->owns_pool ? o->pool : NULL;
+    e->speculation.draft = o->draft;
     e->seed = o->seed;
     e->next_id = 1;
     e->text = o->text;
@@ -137,6 +145,8 @@ status engine_create_core(struct engine **out, const struct engine_core_options 
         .hidden_size = o->hidden_size,
         .eos_ids = e->eos_ids,
         .n_eos_ids = (int32_t)o->n_eos_ids,
+        .max_guesses =
+            o->speculative.method == SPECULATIVE_NONE ? 0 : o->speculative.num_speculative_tokens,
         .max_token_bytes = longest_token(&o->text, o->vocab_size),
         .text = o->text,
     };
@@ -162,6 +172,7 @@ void engine_destroy(struct engine *e)
     free_list(e->first);
     free_list(e->done);
     chooser_deinit(&e->chooser);
+    speculation_deinit(&e->speculation);
     step_arrays_deinit(&e->arrays);
     scheduler_deinit(&e->scheduler);
     free(e->logits);
@@ -256,7 +267,7 @@ struct emitter {
 };
 
 static void emit(const struct emitter *to, struct sequence *q, const token_id *tokens,
-                 size_t n_tokens, bool with_logprobs)
+                 size_t n_tokens, const struct token_logprob *logprobs)
 {
     struct request *r = q->request;
     const struct sampling_params *p = &r->params;
@@ -282,8 +293,8 @@ static void emit(const struct emitter *to, struct sequence *q, const token_id *t
         out.embedding = r->pooling->vector;
         out.n_embedding = (size_t)r->pooling->width;
     }
-    if (with_logprobs && q->logprobs) {
-        out.logprobs = q->logprobs;
+    if (logprobs) {
+        out.logprobs = logprobs;
         out.logprobs_per_token = (size_t)p->logprobs + 1;
     }
     if (r->prompt_logprobs && q->index == 0 && !r->prompt_logprobs_sent &&
@@ -320,7 +331,7 @@ static void end_request(struct engine *e, const struct emitter *to, struct reque
             q->n_tokens = q->n_prompt, q->finish = reason; /* no beam was chosen */
         else
             sequence_finish(q, &e->text, reason);
-        if (i < n_shown) emit(to, q, NULL, 0, false);
+        if (i < n_shown) emit(to, q, NULL, 0, NULL);
         leave(e, q);
     }
 }
@@ -335,13 +346,20 @@ static void handle_cancelled(struct engine *e, const struct emitter *to)
     }
 }
 
-/* A new token of one completion. */
+/* The new tokens of one completion: the accepted guesses, which stand where they belong, and the one
+ * behind them. Each goes out alone, so that whoever listens cannot tell how it was found. */
 static void accept(struct engine *e, const struct emitter *to, struct sequence *q)
 {
-    sequence_accept(q, q->sampled, &e->text);
-    if (q->logprobs) q->cumulative_logprob += (double)q->logprobs[0].logprob;
-    e->n_generated_tokens++;
-    emit(to, q, &q->tokens[q->n_tokens - 1], 1, true);
+    int32_t n_accepted = q->n_accepted;
+    const struct token_logprob *logprobs = q->logprobs;
+    q->n_guesses = q->n_accepted = 0;
+    for (int32_t i = 0; i <= n_accepted && q->finish == FINISH_NONE; i++) {
+        sequence_accept(q, i < n_accepted ? q->tokens[q->n_tokens] : q->sampled, &e->text);
+        if (logprobs) q->cumulative_logprob += (double)logprobs[0].logprob;
+        e->n_generated_tokens++;
+        emit(to, q, &q->tokens[q->n_tokens - 1], 1, logprobs);
+        if (logprobs) logprobs += q->request->params.logprobs + 1;
+    }
     if (q->finish != FINISH_NONE) leave(e, q);
 }
 
@@ -376,12 +394,12 @@ static void emit_beams(struct engine *e, const struct emitter *to, struct reques
             }
             if (q->finish == FINISH_NONE) sequence_finish(q, &e->text, FINISH_LENGTH);
             e->n_generated_tokens += best->n_tokens;
-            emit(to, q, q->tokens + q->n_prompt, (size_t)best->n_tokens, false);
+            emit(to, q, q->tokens + q->n_prompt, (size_t)best->n_tokens, NULL);
         } else if (i < r->params.n) {
             q->finish = FINISH_ERROR;
             error_set(&q->error, STATUS_INVALID,
                       "beam search: no continuation is left that is not banned");
-            emit(to, q, NULL, 0, false);
+            emit(to, q, NULL, 0, NULL);
         }
         leave(e, q);
     }
@@ -416,7 +434,7 @@ static void handle_results(struct engine *e, const struct emitter *to, struct se
     }
     if (r->pooling && r->pooling->from == r->pooling->to) {
         q->finish = FINISH_STOP;
-        emit(to, q, NULL, 0, false);
+        emit(to, q, NULL, 0, NULL);
         leave(e, q);
         return;
     }
@@ -437,7 +455,7 @@ static void count_prompt_tokens(struct engine *e)
 {
     for (int32_t i = 0; i < e->scheduler.n_scheduled; i++) {
         const struct sequence *q = e->scheduler.scheduled[i];
-        int32_t left = q->n_prompt - (q->n_computed - q->n_scheduled);
+        int32_t left = q->n_prompt - (q->n_computed - sequence_n_kept(q));
         if (left > q->n_scheduled) left = q->n_scheduled;
         if (left > 0) e->n_prompt_tokens += left;
     }
@@ -447,7 +465,7 @@ static void count_prompt_tokens(struct engine *e)
 static status choose_on_runner(struct engine *e, struct error *err)
 {
     struct scheduler *s = &e->scheduler;
-    int32_t most = s->limits.max_num_seqs, n = 0;
+    int32_t most = s->limits.max_logit_rows, n = 0, n_drawn = 0;
     token_id *tokens = (token_id *)(e->draws + most);
     struct sequence **drawn = (struct sequence **)(void *)(tokens + most + most % 2);
     size_t V = (size_t)e->limits.vocab_size;
@@ -455,21 +473,25 @@ static status choose_on_runner(struct engine *e, struct error *err)
         struct sequence *q = s->scheduled[i];
         q->is_drawn = chooser_is_plain(q);
         if (q->is_drawn) {
-            e->draws[n] = chooser_draw(q);
-            drawn[n++] = q;
+            for (int32_t k = 0; k <= q->n_guesses; k++) e->draws[n++] = chooser_draw(q, k);
+            drawn[n_drawn++] = q;
             continue;
         }
         int32_t from = 0, to = 0;
         if (q->prompt_row >= 0) sequence_prompt_rows(q, &from, &to);
         for (int32_t row = q->prompt_row; row < q->prompt_row + to - from; row++)
             TRY(e->runner.fetch(e->runner.self, row, e->logits + (size_t)row * V, err));
-        if (q->logit_row >= 0)
-            TRY(e->runner.fetch(e->runner.self, q->logit_row, e->logits + (size_t)q->logit_row * V,
-                                err));
+        for (int32_t k = 0; q->logit_row >= 0 && k <= q->n_guesses; k++) {
+            int32_t row = q->logit_row + k;
+            TRY(e->runner.fetch(e->runner.self, row, e->logits + (size_t)row * V, err));
+        }
     }
     if (n == 0) return STATUS_OK;
     TRY(e->runner.choose(e->runner.self, e->draws, n, tokens, err));
-    for (int32_t i = 0; i < n; i++) chooser_accept_draw(drawn[i], tokens[i]);
+    for (int32_t i = 0; i < n_drawn; i++) {
+        chooser_accept_draws(drawn[i], tokens);
+        tokens += drawn[i]->n_guesses + 1;
+    }
     return STATUS_OK;
 }
 
@@ -481,10 +503,12 @@ status engine_step(struct engine *e, engine_on_output *on_output, void *argument
     free_list(e->done);
     e->done = NULL;
     handle_cancelled(e, &to);
+    speculation_propose(&e->speculation, s);
     scheduler_schedule(s);
     if (s->n_scheduled > 0) {
         for (int32_t i = 0; i < s->n_copies; i++)
             e->runner.copy_block(e->runner.self, s->copies[i].from, s->copies[i].to);
+        TRY(speculation_draft(&e->speculation, s, err));
         struct llama_step step;
         step_build(&e->arrays, s, &step);
         step.hidden = e->hidden;
@@ -496,6 +520,7 @@ status engine_step(struct engine *e, engine_on_output *on_output, void *argument
                 pooling_take(s->scheduled[i], e->hidden + (size_t)s->scheduled[i]->hidden_row *
                                                               (size_t)e->limits.hidden_size);
         scheduler_commit(s);
+        speculation_learn(&e->speculation, s);
         count_prompt_tokens(e);
         e->n_steps++;
         for (int32_t i = 0; i < s->n_scheduled; i++) {
@@ -526,5 +551,10 @@ void engine_get_stats(const struct engine *e, struct engine_stats *out)
         .n_prefix_hits = s->n_prefix_hits,
         .kv_blocks_used = s->blocks.n_blocks - s->blocks.n_free,
         .kv_blocks_total = s->blocks.n_blocks,
+        .n_drafts = e->speculation.n_drafts,
+        .n_draft_tokens = e->speculation.n_draft_tokens,
+        .n_accepted_tokens = e->speculation.n_accepted_tokens,
+        .n_guesses_most = e->limits.max_guesses,
     };
+    memcpy(out->n_accepted_at, e->speculation.n_accepted_at, sizeof out->n_accepted_at);
 }

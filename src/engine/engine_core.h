@@ -42,17 +42,19 @@ struct engine_core_options {
     struct token_text text;   /* bytes NULL: no text */
     struct thread_pool *pool; /* NULL: rows are sampled by the calling thread */
     bool owns_pool;           /* destroyed with the engine; otherwise borrowed */
+    struct speculative_options speculative;
+    struct step_runner draft; /* with SPECULATIVE_DRAFT_MODEL; taken like the runner */
 };
 
 enum { ENGINE_MAX_EOS_IDS = 64 };
 
-/* The number of rows of logits that a step may ask for: one for each sequence, and some for
- * prompt_logprobs even when all of those are taken. */
+/* The number of rows of logits that a step may ask for without guesses: one for each sequence, and some
+ * for prompt_logprobs even when all of those are taken. */
 static inline int32_t engine_core_logit_rows(int32_t max_num_seqs) { return max_num_seqs + 16; }
 uint64_t engine_core_bookkeeping_bytes(const struct engine_core_options *, int n_workers);
 uint64_t engine_core_logits_bytes(const struct engine_core_options *);
 
-/* Takes the runner: destroy is called by engine_destroy, or here on failure. */
+/* Takes the runners: destroy is called by engine_destroy, or here on failure. */
 status engine_create_core(struct engine **, const struct engine_core_options *, struct step_runner,
                           struct error *err);
 /* The plan that engine_plan returns. */

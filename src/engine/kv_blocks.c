@@ -11,7 +11,7 @@ status kv_blocks_init(struct kv_blocks *b, int32_t n_blocks, struct error *err)
         return error_set(err, STATUS_NO_MEMORY, "kv cache: no memory for %d block records",
                          n_blocks);
     for (int32_t i = 0; i < n_blocks; i++)
-        b->list[i] = (struct kv_block){0, i - 1, i + 1 < n_blocks ? i + 1 : -1};
+        b->list[i] = (struct kv_block){0, i - 1, i + 1 < n_blocks ? i + 1 : -1, false};
     b->oldest = n_blocks > 0 ? 0 : -1;
     b->newest = n_blocks - 1;
     return STATUS_OK;
@@ -43,6 +43,7 @@ int32_t kv_blocks_take(struct kv_blocks *b)
     if (block < 0) return -1;
     unlink_free(b, block);
     b->list[block].references = 1;
+    b->list[block].is_drafted = false;
     return block;
 }
 

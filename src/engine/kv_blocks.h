@@ -16,6 +16,7 @@
 struct kv_block {
     int32_t references;
     int32_t previous, next; /* in the free list; -1 at the ends */
+    bool is_drafted;        /* the draft model's keys and values of all its tokens are there too */
 };
 
 struct kv_blocks {
@@ -27,7 +28,7 @@ struct kv_blocks {
 status kv_blocks_init(struct kv_blocks *, int32_t n_blocks, struct error *err);
 void kv_blocks_deinit(struct kv_blocks *);
 
-/* The oldest free block with one reference, or -1. */
+/* The oldest free block with one reference, for new content, or -1. */
 int32_t kv_blocks_take(struct kv_blocks *);
 /* One more reference; a free block leaves the free list. */
 void kv_blocks_acquire(struct kv_blocks *, int32_t block);

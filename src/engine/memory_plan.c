@@ -4,6 +4,7 @@
 
 #include "base/system_memory.h"
 #include "engine/device_runner.h"
+#include "engine/speculation.h"
 #include "model/llama_device.h"
 
 enum {
@@ -14,13 +15,46 @@ enum {
     MOST_MODEL_LEN = 1 << 24,
 };
 
+static int32_t logit_rows(const struct engine_options *o)
+{
+    return engine_core_logit_rows(o->max_num_seqs) + speculation_rows(&o->speculative);
+}
+
 struct llama_limits memory_plan_llama_limits(const struct engine_memory_plan *plan)
 {
     return (struct llama_limits){
         .max_tokens = plan->options.max_num_batched_tokens,
-        .max_logit_rows = engine_core_logit_rows(plan->options.max_num_seqs),
+        .max_logit_rows = logit_rows(&plan->options),
         .n_threads = plan->options.threads,
     };
+}
+
+struct llama_limits memory_plan_draft_limits(const struct engine_memory_plan *plan)
+{
+    struct llama_limits limits = memory_plan_llama_limits(plan);
+    limits.max_logit_rows = speculation_rows(&plan->options.speculative);
+    return limits;
+}
+
+/* NULL: no draft model. */
+static const struct llama_config *draft_config(const struct engine_options *o)
+{
+    return o->speculative.method == SPECULATIVE_DRAFT_MODEL
+               ? llama_model_config(o->speculative.draft_model)
+               : NULL;
+}
+
+static status check_draft(const struct llama_config *config, const struct engine_options *o,
+                          struct error *err)
+{
+    if (o->speculative.method != SPECULATIVE_DRAFT_MODEL) return STATUS_OK;
+    if (!o->speculative.draft_model)
+        return error_set(err, STATUS_INVALID, "speculative_config: draft_model needs a model");
+    int64_t draft = draft_config(o)->vocab_size;
+    if (draft == config->vocab_size) return STATUS_OK;
+    return error_set(err, STATUS_INVALID,
+                     "draft model: it has a vocabulary of %lld, expected the model's %lld",
+                     (long long)draft, (long long)config->vocab_size);
 }
 
 struct engine_core_options memory_plan_core_options(const struct llama_config *config,
@@ -35,7 +69,7 @@ struct engine_core_options memory_plan_core_options(const struct llama_config *c
                 .n_blocks = (int32_t)plan->kv_blocks,
                 .max_num_seqs = o->max_num_seqs,
                 .max_num_batched_tokens = o->max_num_batched_tokens,
-                .max_logit_rows = engine_core_logit_rows(o->max_num_seqs),
+                .max_logit_rows = logit_rows(o),
                 .disable_prefix_caching = o->disable_prefix_caching,
                 .rope_depends_on_length = rope_depends_on_length(rope),
                 .rope_original_length = rope->original_max_position_embeddings > 0
@@ -48,6 +82,7 @@ struct engine_core_options memory_plan_core_options(const struct llama_config *c
         .eos_ids = o->eos_ids,
         .n_eos_ids = o->n_eos_ids,
         .seed = o->seed,
+        .speculative = o->speculative,
     };
 }
 
@@ -88,6 +123,14 @@ static status size_fixed_parts(const struct llama_config *config, struct engine_
         return error_set(err, STATUS_INVALID,
                          "engine: the workspace for %lld tokens a step is too large to be counted",
                          (long long)limits.max_tokens);
+    const struct llama_config *draft = draft_config(&plan->options);
+    if (draft) {
+        limits = memory_plan_draft_limits(plan);
+        plan->draft_workspace_bytes = llama_workspace_bytes(draft, &limits);
+        if (plan->draft_workspace_bytes > SIZE_MAX - plan->workspace_bytes)
+            return error_set(err, STATUS_INVALID, "draft model: its workspace cannot be counted");
+        plan->workspace_bytes += plan->draft_workspace_bytes;
+    }
     struct engine_core_options core = memory_plan_core_options(config, plan);
     plan->logits_bytes = (size_t)engine_core_logits_bytes(&core);
     plan->bookkeeping_bytes = (size_t)engine_core_bookkeeping_bytes(&core, plan->options.threads);
@@ -167,8 +210,12 @@ static status choose_blocks(const struct llama_config *config, const struct engi
 {
     struct engine_options *o = &plan->options;
     size_t block_bytes = llama_kv_cache_bytes(config, o->kv_cache_dtype, 1, o->block_size);
-    if (block_bytes == SIZE_MAX || block_bytes == 0)
+    const struct llama_config *draft = draft_config(o);
+    size_t draft_bytes =
+        draft ? llama_kv_cache_bytes(draft, o->kv_cache_dtype, 1, o->block_size) : 0;
+    if (block_bytes == SIZE_MAX || block_bytes == 0 || draft_bytes > SIZE_MAX - block_bytes)
         return error_set(err, STATUS_INVALID, "kv cache: the size of a block cannot be counted");
+    block_bytes += draft_bytes;
     plan->kv_bytes_per_token = (int64_t)(block_bytes / (size_t)o->block_size);
     uint64_t bytes = o->kv_cache_memory_bytes ? o->kv_cache_memory_bytes : share_for_cache(plan);
     uint64_t blocks = bytes / block_bytes;
@@ -190,6 +237,7 @@ static status choose_blocks(const struct llama_config *config, const struct engi
                          (long long)plan->kv_bytes_per_token, (unsigned long long)(bytes >> 20));
     plan->kv_blocks = (int64_t)blocks;
     plan->kv_cache_bytes = (size_t)blocks * block_bytes;
+    plan->draft_kv_cache_bytes = (size_t)blocks * draft_bytes;
     return STATUS_OK;
 }
 
@@ -247,6 +295,12 @@ status memory_plan_compute_device(const struct llama_config *config,
         .options = *given,
     };
     TRY(check_counts(given, err));
+    TRY(speculative_options_check(&plan->options.speculative, err));
+    if (given->speculative.method == SPECULATIVE_DRAFT_MODEL)
+        return error_set(
+            err, STATUS_UNSUPPORTED,
+            "speculative_config: a draft model runs on the processor only so far; on a "
+            "GPU use method ngram");
     return compute_for_device(config, given, plan, err);
 }
 
@@ -261,6 +315,8 @@ status memory_plan_compute(const struct llama_config *config, enum dtype weights
         .options = *given,
     };
     TRY(check_counts(given, err));
+    TRY(speculative_options_check(&plan->options.speculative, err));
+    TRY(check_draft(config, &plan->options, err));
     if (plan->options.kv_cache_dtype == DTYPE_NONE)
         plan->options.kv_cache_dtype = weights == DTYPE_F32 ? DTYPE_F32 : DTYPE_F16;
     TRY(choose_counts(config, given, plan, err));

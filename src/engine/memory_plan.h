@@ -18,5 +18,6 @@ status memory_plan_compute_device(const struct llama_config *, const struct engi
 struct engine_core_options memory_plan_core_options(const struct llama_config *,
                                                     const struct engine_memory_plan *);
 struct llama_limits memory_plan_llama_limits(const struct engine_memory_plan *);
+struct llama_limits memory_plan_draft_limits(const struct engine_memory_plan *);
 
 #endif

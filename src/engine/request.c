@@ -164,7 +164,9 @@ static status create_sequence(struct request *r, int32_t index, const struct eng
     if (!q->tokens || !q->blocks) return no_memory(err);
     memcpy(q->tokens, in->prompt, in->n_prompt * sizeof(token_id));
     if (r->params.logprobs >= 0) {
-        q->logprobs = ARENA_ARRAY(&r->arena, struct token_logprob, (size_t)r->params.logprobs + 1);
+        size_t most_new = 1 + (size_t)l->max_guesses;
+        q->logprobs = ARENA_ARRAY(&r->arena, struct token_logprob,
+                                  most_new * ((size_t)r->params.logprobs + 1));
         if (!q->logprobs) return no_memory(err);
     }
     return sequence_text_init(&q->text, &r->arena, &r->stop_strings, l->max_token_bytes, err);

@@ -13,6 +13,7 @@ struct request_limits {
     int32_t hidden_size; /* 0: the engine gives no hidden states */
     const token_id *eos_ids;
     int32_t n_eos_ids;
+    int32_t max_guesses;    /* of one step */
     size_t max_token_bytes; /* of text->bytes, over the vocabulary */
     struct token_text text;
 };

@@ -175,6 +175,7 @@ static void give_blocks_back(struct scheduler *s, struct sequence *q)
     q->n_blocks = 0;
     q->n_computed = 0;
     q->n_named = 0;
+    q->n_drafted = 0;
 }
 
 static void preempt_one(struct scheduler *s, struct sequence *q)
@@ -182,6 +183,7 @@ static void preempt_one(struct scheduler *s, struct sequence *q)
     running_remove(s, q);
     s->n_slots -= slots_of(q);
     give_blocks_back(s, q);
+    q->n_guesses = 0;
     s->n_preemptions++;
     scheduler_add(s, q);
 }
@@ -279,6 +281,29 @@ static bool beams_are_level(const struct scheduler *s, int32_t at, int32_t *n)
     return level && *n == r->n_live_beams;
 }
 
+/* As many guesses of running[at] as take nothing from those behind it, each of which may want a token,
+ * a row and a block in this step. */
+static int32_t guesses_that_fit(const struct scheduler *s, int32_t at)
+{
+    const struct sequence *q = s->running[at];
+    int32_t others = s->n_running - at - 1, n = q->n_guesses;
+    int32_t tokens = s->limits.max_num_batched_tokens - s->n_scheduled_tokens - 1 - others;
+    int32_t rows = s->limits.max_logit_rows - s->n_rows - 1 - others;
+    if (n > tokens) n = tokens;
+    if (n > rows) n = rows;
+    if (n <= 0 || blocks_lacking(s, q, q->n_tokens + n) + others > s->blocks.n_free) return 0;
+    return n;
+}
+
+static void schedule_decode(struct scheduler *s, struct sequence *q)
+{
+    take_lacking(s, q, q->n_tokens + q->n_guesses);
+    schedule_chunk(s, q, 1);
+    q->n_scheduled += q->n_guesses;
+    s->n_scheduled_tokens += q->n_guesses;
+    s->n_rows += q->n_guesses;
+}
+
 /* Step 1 of the header. */
 static void schedule_decodes(struct scheduler *s)
 {
@@ -292,17 +317,17 @@ static void schedule_decodes(struct scheduler *s)
             continue;
         }
         int32_t lacking = 0;
-        for (int32_t i = 0; i < n; i++)
-            lacking += blocks_lacking(s, s->running[at + i], s->running[at + i]->n_tokens);
+        if (q->n_guesses > 0) q->n_guesses = guesses_that_fit(s, at);
+        for (int32_t i = 0; i < n; i++) {
+            const struct sequence *one = s->running[at + i];
+            lacking += blocks_lacking(s, one, one->n_tokens + one->n_guesses);
+        }
         while (lacking > s->blocks.n_free && s->n_running > at + n) preempt_last(s);
         if (lacking > s->blocks.n_free) {
             preempt_last(s); /* those behind were not enough: these wait themselves */
             continue;
         }
-        for (int32_t i = 0; i < n; i++) {
-            take_lacking(s, s->running[at + i], s->running[at + i]->n_tokens);
-            schedule_chunk(s, s->running[at + i], 1);
-        }
+        for (int32_t i = 0; i < n; i++) schedule_decode(s, s->running[at + i]);
         at += n;
     }
 }
@@ -412,7 +437,7 @@ void scheduler_commit(struct scheduler *s)
     int32_t size = s->limits.block_size;
     for (int32_t i = 0; i < s->n_scheduled; i++) {
         struct sequence *q = s->scheduled[i];
-        q->n_computed += q->n_scheduled;
+        q->n_computed += sequence_n_kept(q);
         if (s->limits.disable_prefix_caching) continue;
         while ((q->n_named + 1) * size <= q->n_computed) {
             const token_id *tokens = q->tokens + (size_t)q->n_named * (size_t)size;
@@ -434,7 +459,8 @@ void scheduler_fork(struct scheduler *s, const struct sequence *parent, struct s
     child->prefix = parent->prefix;
     child->was_admitted = true;
     child->n_cached_tokens = parent->n_cached_tokens;
-    child->n_scheduled = 0;
+    child->n_scheduled = child->n_guesses = child->n_accepted = 0;
+    child->n_drafted = 0;
     scheduler_share_blocks(s, child->blocks, child->n_blocks);
     running_insert(s, child);
 }

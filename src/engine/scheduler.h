@@ -2,7 +2,8 @@
  *
  * A pure function of its state: no clock but the order of arrival, no input but the calls below; the
  * same calls give the same steps. Each step
- *   1. every running sequence that wants one token gets it (decoding is never delayed by prompts);
+ *   1. every running sequence that wants one token gets it (decoding is never delayed by prompts),
+ *      and its guesses behind it as far as they take nothing from another sequence;
  *   2. running prompts get chunks of what is left of the token budget;
  *   3. waiting sequences are admitted in order of (priority, arrival): what the prefix cache holds is
  *      referenced, blocks for all known tokens are taken, and the first chunk is scheduled.
@@ -74,7 +75,8 @@ void scheduler_add(struct scheduler *, struct sequence *);
 /* Fills `scheduled` and the sequences' fields for one step. Afterwards n_scheduled is 0 only when no
  * sequence is running or waiting. */
 void scheduler_schedule(struct scheduler *);
-/* The step was computed: positions advance, full blocks get their names. */
+/* The step was computed and its rows judged: positions advance up to the first wrong guess, full blocks
+ * get their names. */
 void scheduler_commit(struct scheduler *);
 
 /* `child` becomes a running copy of what `parent` has computed: shares its blocks. Its tokens are set by

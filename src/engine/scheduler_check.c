@@ -15,10 +15,14 @@ static bool sequence_is_sound(const struct scheduler *s, const struct sequence *
     if (q->state != SEQUENCE_RUNNING) {
         if (q->n_blocks != 0)
             return wrong(err, "a sequence that is not running holds blocks", q->n_blocks, q->state);
+        if (q->state == SEQUENCE_WAITING && q->n_guesses != 0)
+            return wrong(err, "a waiting sequence has guesses", q->n_guesses, 0);
         return true;
     }
     if (q->n_computed > q->n_tokens)
         return wrong(err, "computed more than known", q->n_computed, q->n_tokens);
+    if (q->n_drafted > q->n_tokens)
+        return wrong(err, "drafted more than known", q->n_drafted, q->n_tokens);
     if (scheduler_blocks_for(&s->limits, q->n_computed) > q->n_blocks)
         return wrong(err, "computed tokens without blocks", q->n_computed, q->n_blocks);
     for (int32_t i = 0; i < q->n_blocks; i++) {

@@ -57,23 +57,26 @@ void sequence_finish(struct sequence *q, const struct token_text *text, enum fin
 
 /* ---- stopping ---- */
 
-static bool ends_with_sequence(const struct sequence *q, const struct token_sequence *s)
+static bool ends_with_sequence(const token_id *tokens, int32_t n, const struct token_sequence *s)
 {
-    if (s->count > (size_t)q->n_tokens) return false; /* it may begin in the prompt */
-    return !memcmp(q->tokens + q->n_tokens - s->count, s->ids, s->count * sizeof *s->ids);
+    if (s->count > (size_t)n) return false; /* it may begin in the prompt */
+    return !memcmp(tokens + n - s->count, s->ids, s->count * sizeof *s->ids);
 }
 
-bool sequence_stops_by_token(const struct sequence *q)
+bool sequence_stops_at(const struct sequence *q, int32_t n_tokens)
 {
     const struct request *r = q->request;
-    if (sequence_n_output(q) < r->params.min_tokens) return false;
-    token_id last = q->tokens[q->n_tokens - 1];
+    if (n_tokens - q->n_prompt < r->params.min_tokens) return false;
+    token_id last = q->tokens[n_tokens - 1];
     for (int32_t i = 0; i < r->n_held_ids; i++)
         if (r->held_ids[i] == last) return true;
     for (size_t i = 0; i < r->params.n_stop_token_sequences; i++)
-        if (ends_with_sequence(q, &r->params.stop_token_sequences[i])) return true;
+        if (ends_with_sequence(q->tokens, n_tokens, &r->params.stop_token_sequences[i]))
+            return true;
     return false;
 }
+
+bool sequence_stops_by_token(const struct sequence *q) { return sequence_stops_at(q, q->n_tokens); }
 
 /* The text of one more token goes through the detokenizer and the stop strings. */
 static void add_text(struct sequence *q, token_id id, const struct token_text *text)

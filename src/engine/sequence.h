@@ -40,6 +40,14 @@ struct sequence_text {
     struct strbuf out;   /* what this step shows */
 };
 
+/* How many guesses are worth their cost, as this sequence's past guesses tell. */
+struct guess_control {
+    int32_t length;  /* guesses of the next attempt; 0: not tried yet */
+    int32_t pause;   /* steps without a guess */
+    int32_t backoff; /* length of the last pause */
+    float yield;     /* accepted of guessed, the latest counting most */
+};
+
 struct sequence {
     struct request *request;
     int32_t index; /* which completion or beam */
@@ -54,16 +62,23 @@ struct sequence {
     int32_t n_named;
 
     /* Set by the scheduler for one step. */
-    int32_t n_scheduled; /* tokens */
-    int32_t logit_row;   /* the row of its last token, or -1 */
-    int32_t prompt_row;  /* the row of its first scheduled prompt position, or -1 */
-    bool is_drawn;       /* its token was drawn where the logits are */
-    int32_t hidden_row;  /* the row of the first hidden state that is pooled, or -1 */
+    int32_t n_scheduled; /* tokens, guesses included */
+    int32_t logit_row;  /* the row of its last known token, those of its guesses behind it, or -1 */
+    int32_t prompt_row; /* the row of its first scheduled prompt position, or -1 */
+    bool is_drawn;      /* its token was drawn where the logits are */
+    int32_t hidden_row; /* the row of the first hidden state that is pooled, or -1 */
     int32_t queue_place; /* in the waiting heap */
+
+    /* Guesses for the next tokens (speculation.h): tokens[n_tokens, n_tokens + n_guesses), which the
+     * step computes and the chooser judges. capacity has room for them and one more. */
+    int32_t n_guesses;
+    int32_t n_accepted; /* of them, in front of `sampled`; set by the chooser */
+    struct guess_control guessing;
+    int32_t n_drafted; /* tokens whose keys and values the draft model has */
 
     /* Output. */
     token_id sampled;
-    struct token_logprob *logprobs; /* (1 + k) of the newest token */
+    struct token_logprob *logprobs; /* (1 + k) of each new token: n_accepted + 1 of them */
     double cumulative_logprob;
     float beam_score;
     enum finish_reason finish;
@@ -134,6 +149,11 @@ static inline void sequence_prompt_rows(const struct sequence *q, int32_t *from,
 static inline int32_t sequence_n_output(const struct sequence *s)
 {
     return s->n_tokens - s->n_prompt;
+}
+/* Of the scheduled tokens those that stay: all but the guesses that were wrong. */
+static inline int32_t sequence_n_kept(const struct sequence *s)
+{
+    return s->n_scheduled - s->n_guesses + s->n_accepted;
 }
 /* Tokens not yet in the cache. */
 static inline int32_t sequence_n_wanted(const struct sequence *s)

@@ -16,5 +16,7 @@ void sequence_accept(struct sequence *, token_id, const struct token_text *);
 void sequence_finish(struct sequence *, const struct token_text *, enum finish_reason);
 /* Whether the newest token is eos, a stop id, or completes a stop sequence (not before min_tokens). */
 bool sequence_stops_by_token(const struct sequence *);
+/* The same of its first n_tokens, which may reach into the guesses. */
+bool sequence_stops_at(const struct sequence *, int32_t n_tokens);
 
 #endif

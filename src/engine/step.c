@@ -43,17 +43,25 @@ void step_arrays_deinit(struct step_arrays *a)
     *a = (struct step_arrays){0};
 }
 
-/* The tokens of one sequence and their places; returns how many. */
-static int32_t add_tokens(struct step_arrays *a, const struct sequence *q, int32_t at, int32_t size)
+/* Tokens [from, from + count) of one sequence, their places and its block table become sequence `index`
+ * of the step; returns the place of the first. */
+static int32_t add_tokens(struct step_arrays *a, int32_t index, const struct sequence *q,
+                          int32_t from, int32_t count, int32_t width, int32_t size)
 {
-    for (int32_t i = 0; i < q->n_scheduled; i++) {
-        int32_t position = q->n_computed + i;
+    int32_t at = a->query_start[index];
+    for (int32_t i = 0; i < count; i++) {
+        int32_t position = from + i;
         a->tokens[at + i] = q->tokens[position];
         a->positions[at + i] = position;
         a->rope_lengths[at + i] = position < q->n_prompt ? q->n_prompt : position + 1;
         a->kv_slots[at + i] = q->blocks[position / size] * size + position % size;
     }
-    return q->n_scheduled;
+    a->query_start[index + 1] = at + count;
+    a->kv_lengths[index] = from + count;
+    int32_t *table = a->block_tables + (size_t)index * (size_t)width;
+    memcpy(table, q->blocks, (size_t)q->n_blocks * sizeof *table);
+    memset(table + q->n_blocks, 0, (size_t)(width - q->n_blocks) * sizeof *table);
+    return at;
 }
 
 /* The rows in the order in which the scheduler numbered them. */
@@ -70,28 +78,16 @@ static void add_rows(struct step_arrays *a, const struct sequence *q, int32_t at
         for (int32_t i = 0; i < n; i++)
             a->hidden_rows[q->hidden_row + i] = at + first + i - q->n_computed;
     }
-    if (q->logit_row >= 0) a->logit_rows[q->logit_row] = at + q->n_scheduled - 1;
+    for (int32_t i = 0; q->logit_row >= 0 && i <= q->n_guesses; i++)
+        a->logit_rows[q->logit_row + i] = at + q->n_scheduled - 1 - q->n_guesses + i;
 }
 
-void step_build(struct step_arrays *a, const struct scheduler *s, struct llama_step *step)
+static void fill(const struct step_arrays *a, int32_t n_sequences, int32_t width, int32_t n_rows,
+                 struct llama_step *step)
 {
-    int32_t width = 1, at = 0;
-    for (int32_t i = 0; i < s->n_scheduled; i++)
-        if (s->scheduled[i]->n_blocks > width) width = s->scheduled[i]->n_blocks;
-    for (int32_t i = 0; i < s->n_scheduled; i++) {
-        const struct sequence *q = s->scheduled[i];
-        a->query_start[i] = at;
-        a->kv_lengths[i] = q->n_computed + q->n_scheduled;
-        int32_t *table = a->block_tables + (size_t)i * (size_t)width;
-        memcpy(table, q->blocks, (size_t)q->n_blocks * sizeof *table);
-        memset(table + q->n_blocks, 0, (size_t)(width - q->n_blocks) * sizeof *table);
-        add_rows(a, q, at);
-        at += add_tokens(a, q, at, s->limits.block_size);
-    }
-    a->query_start[s->n_scheduled] = at;
     *step = (struct llama_step){
-        .n_tokens = at,
-        .n_sequences = s->n_scheduled,
+        .n_tokens = a->query_start[n_sequences],
+        .n_sequences = n_sequences,
         .tokens = a->tokens,
         .positions = a->positions,
         .rope_lengths = a->rope_lengths,
@@ -100,9 +96,39 @@ void step_build(struct step_arrays *a, const struct scheduler *s, struct llama_s
         .kv_lengths = a->kv_lengths,
         .block_tables = a->block_tables,
         .max_blocks = width,
-        .n_logit_rows = s->n_rows,
+        .n_logit_rows = n_rows,
         .logit_rows = a->logit_rows,
-        .n_hidden_rows = s->n_hidden_rows,
         .hidden_rows = a->hidden_rows,
     };
+}
+
+void step_build(struct step_arrays *a, const struct scheduler *s, struct llama_step *step)
+{
+    int32_t width = 1;
+    for (int32_t i = 0; i < s->n_scheduled; i++)
+        if (s->scheduled[i]->n_blocks > width) width = s->scheduled[i]->n_blocks;
+    a->query_start[0] = 0;
+    for (int32_t i = 0; i < s->n_scheduled; i++) {
+        const struct sequence *q = s->scheduled[i];
+        int32_t at =
+            add_tokens(a, i, q, q->n_computed, q->n_scheduled, width, s->limits.block_size);
+        add_rows(a, q, at);
+    }
+    fill(a, s->n_scheduled, width, s->n_rows, step);
+    step->n_hidden_rows = s->n_hidden_rows;
+}
+
+void step_build_parts(struct step_arrays *a, const struct step_part *parts, int32_t n,
+                      int32_t block_size, struct llama_step *step)
+{
+    int32_t width = 1, n_rows = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (parts[i].sequence->n_blocks > width) width = parts[i].sequence->n_blocks;
+    a->query_start[0] = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const struct step_part *p = &parts[i];
+        int32_t at = add_tokens(a, i, p->sequence, p->from, p->count, width, block_size);
+        if (p->wants_row) a->logit_rows[n_rows++] = at + p->count - 1;
+    }
+    fill(a, n, width, n_rows, step);
 }

@@ -24,4 +24,14 @@ uint64_t step_arrays_bytes(const struct scheduler_limits *, int32_t max_model_le
  * prefill followed by single steps. */
 void step_build(struct step_arrays *, const struct scheduler *, struct llama_step *);
 
+/* A step of chosen tokens, for the draft model: of each part tokens [from, from + count), and the row of
+ * its last one where wants_row; rows in the order of the parts. */
+struct step_part {
+    struct sequence *sequence;
+    int32_t from, count;
+    bool wants_row;
+};
+void step_build_parts(struct step_arrays *, const struct step_part *, int32_t n_parts,
+                      int32_t block_size, struct llama_step *);
+
 #endif

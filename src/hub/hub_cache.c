@@ -2,13 +2,17 @@
 
 #include <ctype.h>
 #include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/arena.h"
 #include "base/file.h"
+#include "hub/hub_name.h"
 
 enum {
-    REPO_ID_MAX = 96, /* huggingface_hub's own limit */
-    REVISION_MAX = 255,
     NAMES_SHOWN = 5,
+    SNAPSHOT_DEPTH = 4,
+    SNAPSHOT_FILES = 10000,
 };
 
 static bool is_set(const char *value) { return value && *value; }
@@ -31,58 +35,6 @@ status hub_cache_folder(const struct hub_cache_options *options, struct strbuf *
                          "no Hugging Face cache: none of HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME and "
                          "HOME is set");
     return result == STATUS_OK ? result : error_set(err, result, "no memory for a path");
-}
-
-static bool is_name_character(char c)
-{
-    return isalnum((unsigned char)c) || c == '-' || c == '_' || c == '.';
-}
-
-/* huggingface_hub's rules for one part of a repository id, which also keep it inside the cache. */
-static bool is_repo_part(struct str part)
-{
-    if (part.size == 0 || part.size > REPO_ID_MAX) return false;
-    char first = part.data[0], last = part.data[part.size - 1];
-    if (first == '-' || first == '.' || last == '-' || last == '.') return false;
-    for (size_t i = 0; i < part.size; i++) {
-        if (!is_name_character(part.data[i])) return false;
-        bool repeats = i > 0 && part.data[i] == part.data[i - 1];
-        if (repeats && (part.data[i] == '-' || part.data[i] == '.')) return false;
-    }
-    return true;
-}
-
-static bool is_repo_id(struct str id)
-{
-    if (id.size > REPO_ID_MAX) return false;
-    int64_t slash = str_find(id, STR("/"));
-    if (slash < 0) return is_repo_part(id);
-    return is_repo_part(str_slice(id, 0, (size_t)slash)) &&
-           is_repo_part(str_slice(id, (size_t)slash + 1, id.size));
-}
-
-/* Branches, tags and pull requests ("refs/pr/1"): every part between slashes must be a plain name. */
-static bool is_revision(struct str revision)
-{
-    if (revision.size == 0 || revision.size > REVISION_MAX) return false;
-    size_t start = 0;
-    for (size_t i = 0; i <= revision.size; i++) {
-        if (i < revision.size && revision.data[i] != '/') {
-            if (!is_name_character(revision.data[i])) return false;
-            continue;
-        }
-        if (i == start || revision.data[start] == '.') return false;
-        start = i + 1;
-    }
-    return true;
-}
-
-static bool is_commit(struct str text)
-{
-    if (text.size != 40 && text.size != 64) return false;
-    for (size_t i = 0; i < text.size; i++)
-        if (!isxdigit((unsigned char)text.data[i])) return false;
-    return true;
 }
 
 static struct str trimmed(struct str s)
@@ -125,22 +77,11 @@ static status miss(const char *cache, struct str id, struct str revision, struct
     status result = error_set(
         err, STATUS_NOT_FOUND,
         "model '%.*s': no such folder here, and revision '%.*s' is not in the Hugging Face cache "
-        "%s (there: %.*s). Fetch it once with: hf download %.*s",
+        "%s (there: %.*s). Fetch it once with: twllm pull %.*s",
         STR_ARGS(id), STR_ARGS(revision), cache, shown.size ? (int)shown.size : 7,
         shown.size ? shown.data : "nothing", STR_ARGS(id));
     strbuf_deinit(&names);
     return result;
-}
-
-/* CACHE/models--ORG--NAME, with '/' written as "--". */
-static status append_repo_folder(struct strbuf *out, struct str cache, struct str id)
-{
-    strbuf_clear(out);
-    TRY(strbuf_append(out, cache));
-    TRY(strbuf_append_c(out, "/models--"));
-    for (size_t i = 0; i < id.size; i++)
-        TRY(id.data[i] == '/' ? strbuf_append_c(out, "--") : strbuf_append_char(out, id.data[i]));
-    return STATUS_OK;
 }
 
 /* The commit that refs/REVISION names, or REVISION itself when it is a commit; empty when neither. */
@@ -152,22 +93,22 @@ static status read_commit(struct str repo, struct str revision, struct strbuf *c
     strbuf_clear(commit);
     if (result == STATUS_OK && file_exists(path.data)) {
         result = file_read(path.data, 4096, commit, err);
-        if (result == STATUS_OK && !is_commit(trimmed(strbuf_view(commit))))
+        if (result == STATUS_OK && !hub_name_is_commit(trimmed(strbuf_view(commit))))
             result = error_set(err, STATUS_FORMAT, "%s: expected a commit of 40 hexadecimal digits",
                                path.data);
         commit->size = trimmed(strbuf_view(commit)).size;
-    } else if (result == STATUS_OK && is_commit(revision)) {
+    } else if (result == STATUS_OK && hub_name_is_commit(revision)) {
         result = strbuf_append(commit, revision);
     }
     strbuf_deinit(&path);
     return result;
 }
 
-static status find_snapshot(struct str cache, struct str id, struct str revision,
-                            struct strbuf *out, struct error *err)
+status hub_cache_snapshot(struct str cache, struct str id, struct str revision, struct strbuf *out,
+                          struct error *err)
 {
     struct strbuf commit = {0};
-    status result = append_repo_folder(out, cache, id);
+    status result = hub_name_folder(out, cache, id);
     if (result == STATUS_OK) result = read_commit(strbuf_view(out), revision, &commit, err);
     if (result == STATUS_OK && commit.size)
         result = strbuf_appendf(out, "/snapshots/%.*s", STR_ARGS(strbuf_view(&commit)));
@@ -175,6 +116,89 @@ static status find_snapshot(struct str cache, struct str id, struct str revision
     strbuf_deinit(&commit);
     TRY(result);
     return found ? STATUS_OK : miss(cache.data, id, revision, err);
+}
+
+/* ---- the GGUF file of a snapshot ---- */
+
+static int compare_paths(const void *a, const void *b)
+{
+    return str_compare(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* The files below `folder`, as paths relative to the snapshot. */
+static status list_files(struct arena *arena, struct str root, struct str below, int depth,
+                         struct str *paths, size_t *n)
+{
+    struct strbuf path = {0};
+    status result = file_join(&path, root, below);
+    DIR *dir = result == STATUS_OK ? opendir(path.data) : NULL;
+    struct strbuf name = {0};
+    for (struct dirent *entry; dir && result == STATUS_OK && (entry = readdir(dir));) {
+        if (entry->d_name[0] == '.' || *n == SNAPSHOT_FILES) continue;
+        strbuf_clear(&name);
+        if (below.size) result = strbuf_appendf(&name, "%.*s/", STR_ARGS(below));
+        if (result == STATUS_OK) result = strbuf_append_c(&name, entry->d_name);
+        if (result == STATUS_OK) result = file_join(&path, root, strbuf_view(&name));
+        if (result != STATUS_OK) break;
+        if (file_is_directory(path.data)) {
+            if (depth < SNAPSHOT_DEPTH)
+                result = list_files(arena, root, strbuf_view(&name), depth + 1, paths, n);
+        } else {
+            paths[*n] = arena_copy_str(arena, strbuf_view(&name));
+            result = paths[*n].data ? STATUS_OK : STATUS_NO_MEMORY;
+            *n += result == STATUS_OK;
+        }
+    }
+    if (dir) closedir(dir);
+    strbuf_deinit(&name);
+    strbuf_deinit(&path);
+    return result;
+}
+
+static status no_such_quant(struct str quant, const char *folder, const struct str *paths, size_t n,
+                            struct error *err)
+{
+    struct strbuf names = {0};
+    for (size_t i = 0, shown = 0; i < n && shown < NAMES_SHOWN; i++)
+        if (str_ends_with(paths[i], STR(".gguf")) &&
+            strbuf_appendf(&names, "%s%.*s", shown++ ? ", " : "", STR_ARGS(paths[i])) != STATUS_OK)
+            break;
+    status result =
+        error_set(err, STATUS_NOT_FOUND, "%s: no GGUF file of quantisation '%.*s' (there: %s)",
+                  folder, STR_ARGS(quant), names.size ? names.data : "none");
+    strbuf_deinit(&names);
+    return result;
+}
+
+/* *out is the snapshot's folder; becomes the path of its GGUF file where one is meant. */
+static status pick_gguf(struct str quant, struct strbuf *out, struct error *err)
+{
+    struct strbuf path = {0};
+    struct arena arena = {.limit = 16 << 20};
+    size_t n = 0, at = 0;
+    status result = file_join(&path, strbuf_view(out), STR("config.json"));
+    bool is_plain = result == STATUS_OK && quant.size == 0 && file_exists(path.data);
+    strbuf_deinit(&path);
+    if (result != STATUS_OK || is_plain) return result;
+    struct str *paths = calloc(SNAPSHOT_FILES, sizeof *paths);
+    bool *chosen = calloc(SNAPSHOT_FILES, sizeof *chosen);
+    result = paths && chosen ? list_files(&arena, strbuf_view(out), STR(""), 0, paths, &n)
+                             : STATUS_NO_MEMORY;
+    if (result != STATUS_OK) {
+        error_set(err, result, "no memory for the files of %s", out->data);
+    } else {
+        qsort(paths, n, sizeof *paths, compare_paths);
+        if (hub_gguf_choose(paths, n, quant, chosen) > 0) {
+            while (!chosen[at]) at++;
+            result = strbuf_appendf(out, "/%.*s", STR_ARGS(paths[at]));
+        } else if (quant.size > 0) {
+            result = no_such_quant(quant, out->data, paths, n, err);
+        }
+    }
+    free(paths);
+    free(chosen);
+    arena_deinit(&arena);
+    return result;
 }
 
 status hub_cache_resolve(const struct hub_cache_options *options, const char *name,
@@ -185,20 +209,17 @@ status hub_cache_resolve(const struct hub_cache_options *options, const char *na
         status result = strbuf_append_c(out, name);
         return result == STATUS_OK ? result : error_set(err, result, "no memory for a path");
     }
-    struct str id = str_of(name), revision = STR("main");
-    int64_t at = str_find(id, STR("@"));
-    if (at >= 0) {
-        revision = str_slice(id, (size_t)at + 1, id.size);
-        id = str_slice(id, 0, (size_t)at);
-    }
-    if (!is_repo_id(id) || !is_revision(revision))
+    struct hub_name hub;
+    if (!hub_name_parse(str_of(name), &hub))
         return error_set(err, STATUS_NOT_FOUND,
                          "model '%s': no such folder or file, and not a hub name such as "
-                         "yentinglin/Llama-3-Taiwan-8B-Instruct[@revision]",
+                         "yentinglin/Llama-3-Taiwan-8B-Instruct[:QUANT][@revision]",
                          name);
     struct strbuf cache = {0};
     status result = hub_cache_folder(options, &cache, err);
-    if (result == STATUS_OK) result = find_snapshot(strbuf_view(&cache), id, revision, out, err);
+    if (result == STATUS_OK)
+        result = hub_cache_snapshot(strbuf_view(&cache), hub.id, hub.revision, out, err);
+    if (result == STATUS_OK) result = pick_gguf(hub.quant, out, err);
     strbuf_deinit(&cache);
     return result;
 }

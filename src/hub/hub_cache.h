@@ -20,10 +20,15 @@ struct hub_cache_options {
 /* The cache folder by the first of the above that is set. STATUS_NOT_FOUND when none is. */
 status hub_cache_folder(const struct hub_cache_options *, struct strbuf *out, struct error *err);
 
-/* `name` is a path to an existing folder or file, or "ORG/NAME", "NAME", "ORG/NAME@REVISION" (default
- * revision: main). *out gets the path or the snapshot's folder. Names are checked before they become
+/* `name` is a path to an existing folder or file, or a name of the hub (hub_name.h). *out gets the path, or
+ * the snapshot's folder, or, where a quantisation is given or the snapshot has GGUF files and no
+ * config.json, the path of the first GGUF file that is meant. Names are checked before they become
  * part of a path. STATUS_NOT_FOUND says where was looked, what is there, and how to fetch the model. */
 status hub_cache_resolve(const struct hub_cache_options *, const char *name, struct strbuf *out,
                          struct error *err);
+
+/* The snapshot's folder of a checked name and revision. */
+status hub_cache_snapshot(struct str cache, struct str id, struct str revision, struct strbuf *out,
+                          struct error *err);
 
 #endif

@@ -256,6 +256,24 @@ static status write_value(struct strbuf *out, const char *labels, const char *na
                           labels ? labels : "", value);
 }
 
+/* vLLM's counters of speculative decoding. */
+static status write_speculation(const char *labels, const struct engine_stats *engine,
+                                struct strbuf *out)
+{
+    TRY(write_value(out, labels, "vllm:spec_decode_num_drafts_total", "counter",
+                    "Steps of a sequence that had guesses.", (double)engine->n_drafts));
+    TRY(write_value(out, labels, "vllm:spec_decode_num_draft_tokens_total", "counter",
+                    "Tokens guessed.", (double)engine->n_draft_tokens));
+    TRY(write_value(out, labels, "vllm:spec_decode_num_accepted_tokens_total", "counter",
+                    "Guesses that were right.", (double)engine->n_accepted_tokens));
+    const char *per_place = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
+    TRY(write_head(out, per_place, "counter", "Right guesses, by their place in the draft."));
+    for (int32_t i = 0; i < engine->n_guesses_most; i++)
+        TRY(strbuf_appendf(out, "%s{%s,position=\"%d\"} %lld\n", per_place, labels, i,
+                           (long long)engine->n_accepted_at[i]));
+    return STATUS_OK;
+}
+
 static status write_service(const struct metrics *metrics,
                             const struct engine_service_stats *service, struct strbuf *out)
 {
@@ -284,6 +302,7 @@ static status write_service(const struct metrics *metrics,
                     (double)engine->n_prompt_tokens));
     TRY(write_value(out, labels, "vllm:generation_tokens_total", "counter", "Tokens generated.",
                     (double)engine->n_generated_tokens));
+    if (engine->n_guesses_most > 0) TRY(write_speculation(labels, engine, out));
     return write_value(out, labels, "twllm:requests_refused_total", "counter",
                        "Requests refused because the queue was full.", (double)service->n_refused);
 }

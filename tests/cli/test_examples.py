@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench", "convert", "quantize", "imatrix", "perplexity"]
+COMMANDS = ["chat", "generate", "tokenize", "detokenize", "template", "inspect", "bench", "convert", "quantize", "imatrix", "perplexity", "pull"]
 MESSAGES = [{"role": "system", "content": "簡短回答"}, {"role": "user", "content": "你好"}]
 TOOLS = [{"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}}]
 

@@ -31,7 +31,7 @@ def cache(tmp_path):
 
 
 def resolve(probe, name, cache):
-    done = subprocess.run([probe("probe_checkpoint"), name, "resolve", cache], capture_output=True, text=True)
+    done = subprocess.run([probe("probe_checkpoint"), name, "resolve", cache], cwd=cache, capture_output=True, text=True)
     return done.returncode, done.stdout.strip() or done.stderr
 
 
@@ -55,7 +55,7 @@ def test_found_where_huggingface_hub_finds_it(probe, cache, repo, revision):
 @pytest.mark.parametrize("name", ["yentinglin/other", "yentinglin/Llama-3-Taiwan-8B-Instruct@v2", "gpt2@" + "c" * 40])
 def test_a_miss_says_where_and_how(probe, cache, name):
     code, message = resolve(probe, name, cache)
-    assert code == 5 and str(cache) in message and "hf download" in message
+    assert code == 5 and str(cache) in message and "twllm pull" in message
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,9 @@
  * and of the hash that it finds through the block table at the position before. A wrong block, slot,
  * position, copy or shared prefix changes the hash, so the logits, so the tokens.
  *
+ * Most simulations guess (speculation.h): from the text, with a stand-in that likes to repeat itself, or by a
+ * draft model that agrees with it as often as the seed says. The oracle knows nothing of guesses.
+ *
  * A failure prints its seed. TWLLM_SIM_SEED runs one seed, TWLLM_SIM_STEPS sets how many steps in all.
  */
 #include "base/rng.h"
@@ -52,11 +55,17 @@ static uint64_t chain(uint64_t before, token_id token, int32_t position, int32_t
     return mix2(mix2(before, (uint64_t)token), (uint64_t)position * 1000003 + seen);
 }
 
-static void logits_of(uint64_t hash, float *row)
+/* How much the stand-in likes the token that `habit` names after this one: makes it run in circles. */
+static float habit_strength;
+static token_id habit(token_id token) { return (5 * token + 7) % 12; }
+
+/* The row behind `token`, to which `hash` leads. */
+static void logits_of(uint64_t hash, token_id token, float *row)
 {
     for (int i = 0; i < V; i++)
         row[i] = (float)((double)(rng_mix(hash + (uint64_t)i * 0xD1B54A32D192ED03u) >> 11) *
                          0x1.0p-53 * 8);
+    row[habit(token)] += habit_strength;
 }
 
 static void hidden_of(uint64_t hash, float *row)
@@ -69,6 +78,7 @@ struct fake {
     uint64_t *slots;
     int32_t block_size, n_blocks;
     struct rope_rule rope;
+    double agreement;     /* of a draft model: how often it says what the model does */
     int32_t poison_token; /* its logits are NaN; -1: none */
     bool is_corrupt;      /* something in a step was inconsistent */
 };
@@ -95,7 +105,9 @@ static status fake_run(void *self, const struct llama_step *step, float *logits,
     for (int64_t b = 0; b < step->n_sequences; b++) fake_sequence(f, step, b);
     for (int64_t r = 0; r < step->n_logit_rows; r++) {
         int32_t t = step->logit_rows[r];
-        logits_of(f->slots[step->kv_slots[t]], logits + r * V);
+        uint64_t hash = f->slots[step->kv_slots[t]];
+        if (rng_uniform(hash, 9, 9) >= f->agreement) hash = rng_mix(hash);
+        logits_of(hash, step->tokens[t], logits + r * V);
         if (step->tokens[t] == f->poison_token) logits[r * V + 7] = NAN;
     }
     for (int64_t r = 0; r < step->n_hidden_rows; r++)
@@ -124,7 +136,19 @@ struct spec {
     int32_t priority;
     uint64_t salt;
     enum engine_pooling pooling;
+    sampler_mask *mask;
 };
+
+/* Bans a third of the vocabulary, another one after each output. */
+static void sim_mask(void *argument, int32_t index, const token_id *output, int32_t n_output,
+                     float *logits, int32_t vocab_size)
+{
+    uint64_t hash = (uint64_t)index;
+    (void)argument;
+    for (int32_t i = 0; i < n_output; i++) hash = mix2(hash, (uint64_t)output[i]);
+    for (int32_t i = 0; i < vocab_size; i++)
+        if (mix2(hash, (uint64_t)i) % 3 == 0) logits[i] = -INFINITY;
+}
 
 static uint64_t pick(uint64_t seed, uint64_t what, uint64_t n)
 {
@@ -202,6 +226,7 @@ static void make_spec(struct spec *s, uint64_t seed)
     p->seed = seed;
     s->priority = (int32_t)pick(seed, 61, 3);
     s->salt = pick(seed, 62, 2);
+    if (pick(seed, 68, 4) == 0) s->mask = sim_mask;
     if (pick(seed, 63, 6) == 0) {
         p->num_beams = 2 + (int32_t)pick(seed, 64, 3);
         p->n = 1 + (int32_t)pick(seed, 65, (uint64_t)p->num_beams);
@@ -339,7 +364,7 @@ static void oracle(const struct spec *s, int32_t index, struct rope_rule rope,
     for (;;) {
         float raw[V], row[V];
         struct error err;
-        logits_of(hash, raw);
+        logits_of(hash, tokens[n - 1], raw);
         memcpy(row, raw, sizeof row);
         struct sampler_input in = {.params = p,
                                    .tokens = tokens,
@@ -349,7 +374,8 @@ static void oracle(const struct spec *s, int32_t index, struct rope_rule rope,
                                    .n_held_ids = n_held,
                                    .seed = p->seed,
                                    .index = index,
-                                   .text = sim_text};
+                                   .text = sim_text,
+                                   .mask = s->mask};
         token_id id;
         if (sampler_next(scratch, &in, row, &id, &err)) {
             c->finish = FINISH_ERROR;
@@ -381,27 +407,51 @@ static void oracle(const struct spec *s, int32_t index, struct rope_rule rope,
 
 struct sim {
     uint64_t seed;
-    struct fake fake;
+    struct fake fake, draft;
     struct engine *engine;
     struct engine_core_options options;
     struct ticket tickets[MAX_REQUESTS];
     int n_live;
     uint64_t n_requests, n_invalid, n_beam, n_pooled, n_poisoned, n_preemptions, n_hits;
+    uint64_t n_guesses[3], n_accepted[3]; /* by method */
     int64_t n_steps;
 };
 
-static struct engine *make_engine(const struct engine_core_options *o, struct fake *f)
+static struct step_runner make_runner(const struct engine_core_options *o, struct fake *f)
 {
-    struct engine *e;
-    struct error err;
     f->block_size = o->scheduler.block_size;
     f->n_blocks = o->scheduler.n_blocks;
     f->slots = realloc(f->slots, sizeof(uint64_t) * (size_t)f->n_blocks * (size_t)f->block_size);
     CHECK(f->slots != NULL);
     memset(f->slots, 0xA5, sizeof(uint64_t) * (size_t)f->n_blocks * (size_t)f->block_size);
-    struct step_runner runner = {.self = f, .run = fake_run, .copy_block = fake_copy};
-    CHECK_OK(engine_create_core(&e, o, runner, &err), err);
+    return (struct step_runner){.self = f, .run = fake_run, .copy_block = fake_copy};
+}
+
+static struct engine *make_engine(struct engine_core_options *o, struct fake *f, struct fake *draft)
+{
+    struct engine *e;
+    struct error err;
+    if (draft) o->draft = make_runner(o, draft);
+    CHECK_OK(engine_create_core(&e, o, make_runner(o, f), &err), err);
     return e;
+}
+
+/* Whether and how the engine of this seed guesses. */
+static void start_guessing(struct sim *s)
+{
+    uint64_t seed = s->seed;
+    habit_strength = pick(seed, 20, 2) ? 7 : 0;
+    s->fake.agreement = 1;
+    s->draft.agreement = (double)pick(seed, 21, 5) / 4;
+    s->draft.rope = s->fake.rope;
+    s->draft.poison_token = pick(seed, 22, 4) == 0 ? (int32_t)pick(seed, 23, V) : -1;
+    struct speculative_options *o = &s->options.speculative;
+    o->method = (enum speculative_method)pick(seed, 24, 3);
+    o->num_speculative_tokens = 1 + (int32_t)pick(seed, 25, 12);
+    o->prompt_lookup_min = 1 + (int32_t)pick(seed, 26, 2);
+    o->prompt_lookup_max = 2 + (int32_t)pick(seed, 27, 3);
+    o->disable_by_batch_size = 1 + (int32_t)pick(seed, 28, 8);
+    s->options.scheduler.max_logit_rows += (int32_t)pick(seed, 29, 20);
 }
 
 static const token_id sim_eos[] = {EOS};
@@ -432,7 +482,9 @@ static void start(struct sim *s)
     s->fake.rope = (struct rope_rule){s->options.scheduler.rope_depends_on_length,
                                       (int32_t)s->options.scheduler.rope_original_length};
     s->fake.poison_token = -1;
-    s->engine = make_engine(&s->options, &s->fake);
+    start_guessing(s);
+    bool drafts = s->options.speculative.method == SPECULATIVE_DRAFT_MODEL;
+    s->engine = make_engine(&s->options, &s->fake, drafts ? &s->draft : NULL);
 }
 
 static void submit_one(struct sim *s)
@@ -450,6 +502,7 @@ static void submit_one(struct sim *s)
                                      .priority = t->spec.priority,
                                      .cache_salt = t->spec.salt,
                                      .pooling = t->spec.pooling,
+                                     .mask = t->spec.mask,
                                      .user = t};
     switch (pick(seed, 90, 30)) { /* hostile ones */
     case 0:
@@ -488,15 +541,18 @@ static void check_beams_alone(struct sim *s, const struct ticket *t)
 {
     static struct ticket alone;
     alone = (struct ticket){.spec = t->spec};
-    struct fake fake = {.rope = s->fake.rope, .poison_token = -1};
+    struct fake fake = {.rope = s->fake.rope, .poison_token = -1, .agreement = 1};
     struct engine_core_options o = s->options;
     o.scheduler.n_blocks = 1000;
     o.scheduler.max_num_batched_tokens = 500;
     o.scheduler.disable_prefix_caching = true;
-    struct engine *e = make_engine(&o, &fake);
+    o.speculative.method = SPECULATIVE_NONE;
+    o.draft = (struct step_runner){0};
+    struct engine *e = make_engine(&o, &fake, NULL);
     struct engine_request request = {.prompt = t->spec.prompt,
                                      .n_prompt = t->spec.n_prompt,
                                      .params = alone.spec.params,
+                                     .mask = t->spec.mask,
                                      .user = &alone};
     struct error err;
     bool more = true;
@@ -523,7 +579,7 @@ static void check_prompt_logprobs(struct sim *s, const struct ticket *t)
     for (size_t i = 0; i + 1 < t->spec.n_prompt; i++) {
         float row[V];
         hash = chain(hash, t->spec.prompt[i], (int32_t)i, (int32_t)t->spec.n_prompt, s->fake.rope);
-        logits_of(hash, row);
+        logits_of(hash, t->spec.prompt[i], row);
         CHECK_INT(t->prompt_logprobs[i].id, t->spec.prompt[i + 1]);
         CHECK_NEAR(t->prompt_logprobs[i].logprob, log_softmax(row, t->spec.prompt[i + 1]), 1e-5);
     }
@@ -596,7 +652,7 @@ static void after_step(struct sim *s, struct logits_scratch *scratch)
 {
     struct error err;
     if (!engine_is_sound(s->engine, &err)) check_fail(__FILE__, __LINE__, "%s", err.text);
-    CHECK(!s->fake.is_corrupt);
+    CHECK(!s->fake.is_corrupt && !s->draft.is_corrupt);
     for (int i = 0; i < MAX_REQUESTS; i++) {
         struct ticket *t = &s->tickets[i];
         if (!t->is_live || t->n_ended < t->spec.params.n) continue;
@@ -636,6 +692,9 @@ static void simulate(struct sim *s, struct logits_scratch *scratch, int64_t max_
     CHECK_INT(stats.n_running + stats.n_waiting, 0);
     s->n_preemptions += (uint64_t)stats.n_preemptions;
     s->n_hits += (uint64_t)stats.n_prefix_hits;
+    enum speculative_method method = s->options.speculative.method;
+    s->n_guesses[method] += (uint64_t)stats.n_draft_tokens;
+    s->n_accepted[method] += (uint64_t)stats.n_accepted_tokens;
     engine_destroy(s->engine);
 }
 
@@ -654,10 +713,10 @@ TEST(random_requests_get_what_they_would_get_alone)
     static struct sim s;
     uint64_t n_steps = number_from("TWLLM_SIM_STEPS", 40000);
     uint64_t only = number_from("TWLLM_SIM_SEED", 0);
-    uint64_t totals[6] = {0}, done = 0;
+    uint64_t totals[6] = {0}, guesses[3] = {0}, accepted[3] = {0}, done = 0;
     for (uint64_t seed = only ? only : 1; done < n_steps; seed++) {
-        struct fake kept = s.fake;
-        s = (struct sim){.seed = seed, .fake = {.slots = kept.slots}};
+        struct fake kept = s.fake, draft = s.draft;
+        s = (struct sim){.seed = seed, .fake.slots = kept.slots, .draft.slots = draft.slots};
         fprintf(stderr, "\rseed %" PRIu64 " ", seed);
         simulate(&s, &scratch, 600);
         done += (uint64_t)s.n_steps;
@@ -667,14 +726,20 @@ TEST(random_requests_get_what_they_would_get_alone)
         totals[3] += s.n_preemptions;
         totals[4] += s.n_hits;
         totals[5] += s.n_pooled;
+        for (int i = 0; i < 3; i++) guesses[i] += s.n_guesses[i], accepted[i] += s.n_accepted[i];
         if (only) break;
     }
     printf("%" PRIu64 " steps, %" PRIu64 " requests (%" PRIu64 " refused, %" PRIu64
            " beam searches, %" PRIu64 " vectors), %" PRIu64 " preemptions, %" PRIu64
            " tokens from the prefix cache\n",
            done, totals[0], totals[1], totals[2], totals[5], totals[3], totals[4]);
+    printf("guesses accepted: %" PRIu64 " of %" PRIu64 " from the text, %" PRIu64 " of %" PRIu64
+           " by a draft model\n",
+           accepted[1], guesses[1], accepted[2], guesses[2]);
     CHECK(only || (totals[1] > 10 && totals[2] > 10 && totals[3] > 100 && totals[4] > 1000 &&
                    totals[5] > 500));
+    for (int i = 1; i < 3 && !only; i++) CHECK(accepted[i] > 100 && guesses[i] > accepted[i] + 100);
     free(s.fake.slots);
+    free(s.draft.slots);
     free(memory);
 }

@@ -94,6 +94,8 @@ TEST(steps_allocate_nothing)
         .n_eos_ids = 1,
         .text = idle_text(),
         .pool = pool,
+        .speculative = {.method = SPECULATIVE_DRAFT_MODEL, .disable_by_batch_size = SEQS},
+        .draft = idle_runner(fake_run),
     };
     struct step_runner runner = idle_runner(fake_run);
     CHECK_OK(engine_create_core(&e, &o, runner, &err), err);
@@ -118,6 +120,7 @@ TEST(steps_allocate_nothing)
     engine_get_stats(e, &stats);
     CHECK_INT(during, 0);
     CHECK(more && n_tokens > 1000 && stats.n_preemptions > 0);
+    CHECK(stats.n_accepted_tokens > 100);
     engine_destroy(e);
     thread_pool_destroy(pool);
 }

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "check.h"
 #include "hub/hub_cache.h"
+#include "hub/hub_name.h"
 
 #define COMMIT "0123456789abcdef0123456789abcdef01234567"
 
@@ -69,7 +70,7 @@ TEST(hub_misses_say_where_and_how)
     struct strbuf out = {0};
     struct error err;
     CHECK_INT(resolve("org/Absent", &out, &err), STATUS_NOT_FOUND);
-    CHECK(strstr(err.text, root) && strstr(err.text, "hf download org/Absent"));
+    CHECK(strstr(err.text, root) && strstr(err.text, "twllm pull org/Absent"));
     CHECK(strstr(err.text, "org/Some-Model.8B"));
     CHECK_INT(resolve("org/Some-Model.8B@other", &out, &err), STATUS_NOT_FOUND);
     CHECK_INT(resolve("gpt2", &out, &err), STATUS_FORMAT); /* a ref that is no commit */
@@ -92,4 +93,60 @@ TEST(hub_hostile_names_are_refused)
     longest[sizeof longest - 1] = '\0';
     CHECK_INT(resolve(longest, &out, &err), STATUS_NOT_FOUND);
     strbuf_deinit(&out);
+}
+
+TEST(names_have_quantisation_and_revision)
+{
+    struct hub_name name;
+    CHECK(hub_name_parse(STR("hf:org/Model-GGUF:Q4_K_M@v1.0"), &name));
+    CHECK_STR(name.id, "org/Model-GGUF");
+    CHECK_STR(name.quant, "Q4_K_M");
+    CHECK_STR(name.revision, "v1.0");
+    CHECK(hub_name_parse(STR("gpt2"), &name));
+    CHECK_STR(name.revision, "main");
+    CHECK_INT(name.quant.size, 0);
+    static const char *const bad[] = {"",      "hf:",  "a/b:",  "a/b:x/y", "a/b@",   "a/b@../c",
+                                      "a/b/c", "../b", "a/..",  "a--b/c",  "a/b:Q@", ":Q",
+                                      "a b",   "/a",   "hf:/a", "a/b@/",   "a/.b"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (hub_name_parse(str_of(bad[i]), &name)) check_fail(__FILE__, __LINE__, "%s", bad[i]);
+}
+
+static size_t choose(const char *const *texts, size_t n, const char *quant, bool *chosen)
+{
+    struct str paths[16];
+    for (size_t i = 0; i < n; i++) paths[i] = str_of(texts[i]);
+    return hub_gguf_choose(paths, n, str_of(quant), chosen);
+}
+
+TEST(a_quantisation_is_a_word_of_the_name)
+{
+    static const char *const files[] = {"m-Q4_K_S.gguf",
+                                        "m-IQ4_XS.gguf",
+                                        "m.q4_k_m.gguf",
+                                        "Q8_0/m-00001-of-00002.gguf",
+                                        "Q8_0/m-00002-of-00002.gguf",
+                                        "mmproj-Q8_0.gguf",
+                                        "m-Q4_K_M.txt"};
+    bool chosen[7];
+    CHECK_INT(choose(files, 7, "q4_k_m", chosen), 1);
+    CHECK(chosen[2]);
+    CHECK_INT(choose(files, 7, "Q8_0", chosen), 2);
+    CHECK(chosen[3] && chosen[4]);
+    CHECK_INT(choose(files, 7, "Q4_K", chosen), 0); /* not the beginning of another */
+    CHECK_INT(choose(files, 7, "Q4_XS", chosen), 0);
+    CHECK_INT(choose(files, 7, "", chosen), 1);
+    CHECK(chosen[2]);
+    static const char *const others[] = {"README.md", "b-00001-of-00002.gguf",
+                                         "b-00002-of-00002.gguf", "c.gguf"};
+    CHECK_INT(choose(others, 4, "", chosen), 2);
+    CHECK(chosen[1] && chosen[2]);
+}
+
+TEST(paths_stay_below_their_folder)
+{
+    CHECK(hub_path_is_safe(STR("a")) && hub_path_is_safe(STR("a/b..c/.d")));
+    static const char *const bad[] = {"",   "/",      "/a",  "a/",   "a//b", ".",
+                                      "..", "a/../b", "a/.", "a\\b", "a\nb", "a\x7f"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) CHECK(!hub_path_is_safe(str_of(bad[i])));
 }

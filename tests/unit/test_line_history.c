@@ -118,13 +118,18 @@ TEST(a_progress_line_fits_any_width)
     struct strbuf out = {0};
     for (size_t columns = 1; columns < 120; columns++) {
         strbuf_clear(&out);
-        CHECK_INT(progress_line(&out, "載入權重檔案", 3000000000u, 16000000000u, true, 2, columns),
-                  STATUS_OK);
+        CHECK_INT(
+            progress_line(&out, "載入權重檔案", 0, 3000000000u, 16000000000u, true, 2, columns),
+            STATUS_OK);
         CHECK(text_width(strbuf_view(&out)) <= columns);
     }
     strbuf_clear(&out);
-    CHECK_INT(progress_line(&out, "Loading", 5, 10, false, 2, 80), STATUS_OK);
+    CHECK_INT(progress_line(&out, "Loading", 0, 5, 10, false, 2, 80), STATUS_OK);
     CHECK_STR(strbuf_view(&out),
               "Loading [####################....................] 5/10  2.5/s  2s");
+    strbuf_clear(&out); /* half was there already: 2 GB took 100 s, 4 GB are left */
+    CHECK_INT(progress_line(&out, "", 4000000000u, 6000000000u, 10000000000u, true, 100, 34),
+              STATUS_OK);
+    CHECK_STR(strbuf_view(&out), " 6.00/10.00 GB  20.0 MB/s  3:20");
     strbuf_deinit(&out);
 }

@@ -1,5 +1,7 @@
-/* SHA-256 against the examples of FIPS 180-4 and its invariance under how the input is cut. */
+/* SHA-256 and SHA-1 against the examples of FIPS 180-4 and their invariance under how the input is cut. */
 #include "base/sha256.h"
+
+#include "base/sha1.h"
 
 #include "check.h"
 
@@ -44,4 +46,32 @@ TEST(cuts_change_nothing)
             CHECK_STR(str_of(cut), whole);
         }
     }
+}
+
+static const char *sha1_text(const char *text, size_t size, size_t step)
+{
+    static char hex[2 * SHA1_BYTES + 1];
+    struct sha1 s;
+    unsigned char digest[SHA1_BYTES];
+    sha1_begin(&s);
+    for (size_t at = 0; at < size; at += step)
+        sha1_update(&s, text + at, step < size - at ? step : size - at);
+    sha1_finish(&s, digest);
+    for (int i = 0; i < SHA1_BYTES; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    return hex;
+}
+
+TEST(published_sha1_digests)
+{
+    static const char two_blocks[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    static const char empty_blob[8] = "blob 0"; /* what git calls an empty file, with its NUL */
+    static char million[1000000];
+    memset(million, 'a', sizeof million);
+    CHECK_STR(str_of(sha1_text("abc", 3, 1)), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    CHECK_STR(str_of(sha1_text(empty_blob, 7, 7)), "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
+    for (size_t step = 1; step < 60; step++)
+        CHECK_STR(str_of(sha1_text(two_blocks, 56, step)),
+                  "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+    CHECK_STR(str_of(sha1_text(million, sizeof million, 777)),
+              "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
 }
