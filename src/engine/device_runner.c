@@ -117,11 +117,10 @@ static struct llama_limits limits_of(const struct engine_memory_plan *plan)
     struct llama_limits limits = memory_plan_llama_limits(plan);
     limits.on_device = true;
     limits.max_logit_rows = most_rows(plan);
-    if (plan->options.deterministic) { /* products have whole tiles of rows */
-        limits.max_tokens = (limits.max_tokens + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
+    limits.max_tokens = (limits.max_tokens + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
+    if (plan->options.deterministic)
         limits.max_logit_rows =
             (limits.max_logit_rows + OP_CUDA_TILE - 1) / OP_CUDA_TILE * OP_CUDA_TILE;
-    }
     return limits;
 }
 

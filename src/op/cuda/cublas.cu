@@ -18,7 +18,7 @@ struct plan {
     lt_layout w, x, out;
     struct lt_algorithm algorithm;
 };
-enum { PLANS = 4096 }; /* a power of two; shapes beyond are planned anew each time */
+enum { PLANS = 4096 }; /* a power of two, several times the shapes there are: see rounded */
 
 struct cublas {
     void *library;
@@ -29,6 +29,15 @@ struct cublas {
 #undef X
     struct plan plans[PLANS];
 };
+
+static void forget_plan(struct cublas *c, struct plan *plan)
+{
+    lt_layout layouts[] = {plan->w, plan->x, plan->out};
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++)
+        if (layouts[i]) c->cublasLtMatrixLayoutDestroy(layouts[i]);
+    if (plan->operation) c->cublasLtMatmulDescDestroy(plan->operation);
+    *plan = (struct plan){};
+}
 
 struct cublas *cublas_open(struct error *err)
 {
@@ -70,6 +79,7 @@ struct cublas *cublas_open(struct error *err)
 void cublas_close(struct cublas *c)
 {
     if (!c) return;
+    for (int i = 0; i < PLANS && c->handle; i++) forget_plan(c, &c->plans[i]);
     if (c->handle) c->cublasLtDestroy(c->handle);
     /* The library stays loaded: it has threads and at-exit handlers of its own. */
     free(c);
@@ -136,10 +146,11 @@ static struct plan *find_plan(struct op_cuda *cuda, const struct product *p)
             plan->add == key.add)
             return plan;
     }
+    forget_plan(c, plan);
     *plan = key;
     lt_status code = make_plan(c, plan, p);
     if (code == 0) return plan;
-    plan->used = false;
+    forget_plan(c, plan);
     if (!cuda->library_failed) cuda->library_failed = (int)code;
     return NULL;
 }
@@ -163,17 +174,26 @@ static void multiply(struct op_cuda *cuda, const struct product *p)
     if (code != 0 && !cuda->library_failed) cuda->library_failed = (int)code;
 }
 
+/* How many rows are computed: a prompt of any length would otherwise be a shape of its own, to be planned first. The rows
+ * behind the last are computed from whatever is there; op_cuda.h says that there is room. */
+static int64_t rounded(const struct product *p)
+{
+    if (p->n_tokens <= 128 || (p->out_f32 && !p->add)) return p->n_tokens; /* logits: no such room */
+    int64_t step = p->n_tokens <= 512 ? 32 : OP_CUDA_TILE;
+    return (p->n_tokens + step - 1) / step * step;
+}
+
 void cublas_product(struct op_cuda *cuda, const struct product *p)
 {
     if (p->n_tokens == 0) return;
     program_flush(cuda);
+    struct product part = *p;
     if (!cuda->deterministic) {
-        multiply(cuda, p);
+        part.n_tokens = rounded(p);
+        multiply(cuda, &part);
         return;
     }
-    /* Always the same shape, so the same algorithm and order of additions, whatever the number of tokens. Rows behind the
-     * last token are computed from whatever is there: op_cuda_create says that there is room. */
-    struct product part = *p;
+    /* Always the same shape, so the same algorithm and order of additions, whatever the number of tokens. */
     size_t in = (size_t)p->width * (p->w_scales ? 1 : 2), out = (size_t)p->n_outputs * (p->out_f32 ? 4 : 2);
     part.n_tokens = OP_CUDA_TILE;
     for (int64_t t = 0; t < p->n_tokens; t += OP_CUDA_TILE) {

@@ -47,6 +47,8 @@ struct lt_found {
     X(cublasLtMatmulDescSetAttribute, lt_status, (lt_operation, int, const void *, size_t))        \
     X(cublasLtMatrixLayoutCreate, lt_status,                                                       \
       (lt_layout *, cudaDataType_t, uint64_t rows, uint64_t columns, int64_t leading))             \
+    X(cublasLtMatmulDescDestroy, lt_status, (lt_operation))                                        \
+    X(cublasLtMatrixLayoutDestroy, lt_status, (lt_layout))                                         \
     X(cublasLtMatmulPreferenceCreate, lt_status, (lt_preference *))                                \
     X(cublasLtMatmulPreferenceSetAttribute, lt_status, (lt_preference, int, const void *, size_t)) \
     X(cublasLtMatmulAlgoGetHeuristic, lt_status,                                                   \

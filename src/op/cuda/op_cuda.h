@@ -10,6 +10,8 @@
 #include "device/device.h"
 #include "op/op.h"
 
+/* Products compute whole groups of rows, so that activations of a step have room for max_tokens rows, a multiple of
+ * OP_CUDA_TILE, however few are used. */
 struct op_cuda_limits {
     int64_t max_tokens, max_logit_rows; /* of a step */
     int64_t max_decode_items;           /* of struct op_attention_work */
@@ -28,8 +30,7 @@ uint64_t op_cuda_bytes(const struct op_cuda_limits *); /* of device memory */
 /* What went wrong in calls since the last one: bodies have no status of their own. */
 status op_cuda_check(struct op_cuda *, struct error *err);
 /* Products of one shape and no splits of attention (the caller divides sequences into tiles alone), so that a token's
- * bits do not depend on its company; slower. Rows of all activations and logits then have room up to a multiple of
- * OP_CUDA_TILE. */
+ * bits do not depend on its company; slower. max_logit_rows, too, is a multiple of OP_CUDA_TILE then. */
 void op_cuda_set_deterministic(struct op_cuda *, bool);
 
 void op_bodies_cuda(struct op_table *);
