@@ -2,7 +2,8 @@
  *
  * Everything queued here, by these calls or by bodies of op/cuda, runs in order on the device's stream.
  * The driver is loaded when a device is opened: a machine without one runs the same program. In a build
- * without CUDA every call fails with STATUS_UNSUPPORTED. A struct device belongs to one thread at a time.
+ * without CUDA every call fails with STATUS_UNSUPPORTED. A struct device belongs to one thread at a time; a thread other
+ * than the one that opened it says device_use first.
  *
  * A GPU that is lost or has faulted makes every later call fail with STATUS_INTERNAL and the driver's words;
  * the process and its other work go on.
@@ -32,6 +33,7 @@ int device_count(struct error *why);
  * build with CUDA. */
 status device_open(struct device **, int ordinal, struct error *err);
 void device_close(struct device *);
+void device_use(const struct device *); /* cheap: may be said again and again */
 const struct device_info *device_describe(const struct device *);
 void *device_stream(const struct device *); /* a cudaStream_t */
 /* What can still be allocated. */

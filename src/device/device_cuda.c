@@ -103,6 +103,11 @@ void device_close(struct device *d)
     free(d);
 }
 
+void device_use(const struct device *d)
+{
+    cudaSetDevice(d->ordinal); /* it worked when the device was opened */
+}
+
 const struct device_info *device_describe(const struct device *d) { return &d->info; }
 void *device_stream(const struct device *d) { return d->stream; }
 

@@ -157,6 +157,7 @@ static void runner_destroy(void *self)
 {
     struct device_runner *r = self;
     if (!r) return;
+    device_use(r->device);
     for (int i = 0; i < GRAPHS; i++) device_graph_destroy(r->graphs[i]);
     void *const memory[] = {r->arrays,  r->workspace, r->cache.data, r->logits,
                             r->cosines, r->sines,     r->draws,      r->chosen};
@@ -422,7 +423,8 @@ static status runner_run(void *self, const struct llama_step *step, float *logit
     struct llama_step sent;
     struct llama_workspace w;
     int index = 0;
-    (void)logits; /* rows stay here */
+    (void)logits;          /* rows stay here */
+    device_use(r->device); /* an engine may move to another thread */
     TRY(check_step(r, step, err));
     bool plain = step->n_tokens <= MOST_GRAPH_TOKENS && !r->angles_vary && !r->deterministic &&
                  is_plain_decode(step);
@@ -452,6 +454,7 @@ static status runner_run(void *self, const struct llama_step *step, float *logit
 static void runner_copy_block(void *self, int32_t from, int32_t to)
 {
     struct device_runner *r = self;
+    device_use(r->device);
     for (int64_t i = 0; i < 2 * r->config->num_hidden_layers; i++) {
         char *base = (char *)r->cache.data + (size_t)i * r->plane_bytes;
         /* an error of the queue is met again by the step that follows */

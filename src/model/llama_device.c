@@ -152,6 +152,7 @@ struct worker {
 
 struct moving {
     const struct plan *plan;
+    const struct device *device;
     const struct llama_device_options *options;
     struct worker *workers;
     int64_t begin, end, next; /* of pieces, this round */
@@ -241,6 +242,7 @@ static void work(void *argument, int worker, int n_workers)
 {
     (void)n_workers;
     struct moving *moving = argument;
+    device_use(moving->device);
     for (;;) {
         int64_t taken = thread_take(&moving->next, 1, moving->end - moving->begin);
         if (taken < 0 || __atomic_load_n(&moving->failed, __ATOMIC_RELAXED)) return;
@@ -295,7 +297,7 @@ static status move_all(const struct plan *plan, struct device *device,
                        const struct llama_device_options *options, struct error *err)
 {
     int n = options->threads ? thread_pool_size(options->threads) : 1;
-    struct moving moving = {.plan = plan, .options = options};
+    struct moving moving = {.plan = plan, .device = device, .options = options};
     moving.workers = calloc((size_t)n, sizeof *moving.workers);
     if (!moving.workers) return error_set(err, STATUS_NO_MEMORY, "cuda: no memory to copy weights");
     status result = open_workers(moving.workers, n, plan, device, err);

@@ -68,7 +68,7 @@ struct cublas *cublas_open(struct error *err)
         const char *why = c->library ? "it could not be started" : dlerror();
         error_set(err, STATUS_UNSUPPORTED,
                   "cuda: the library cuBLASLt (libcublasLt.so.13 or .12, part of the CUDA toolkit) is "
-                  "needed: %s",
+                  "needed, or --device cpu: %s",
                   why ? why : "not found");
         cublas_close(c);
         return NULL;
