@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Prints the nvcc that the GPU bodies are compiled with: the one that is there (CUDACXX, the path, /usr/local/cuda), or
+# Prints the nvcc that the GPU bodies are compiled with: the one that is there (CUDACXX, /usr/local/cuda, the path), or
 # NVIDIA's packages from PyPI, put into $TWLLM_CUDA (build/cuda) once. For the tests, which compile everything on any machine;
 # the program itself takes CUDA only where it is found. Prints nothing and fails where none can be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-for nvcc in "${CUDACXX:-}" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc; do
+for nvcc in "${CUDACXX:-}" /usr/local/cuda/bin/nvcc "$(command -v nvcc || true)"; do
     if [ -n "$nvcc" ] && [ -x "$nvcc" ]; then
-        echo "$nvcc"
+        readlink -f "$nvcc"
         exit 0
     fi
 done

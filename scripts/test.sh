@@ -106,6 +106,8 @@ run_demo() { python3 scripts/check_demo.py; }
 
 scripts/ensure-packages.sh test
 mkdir -p "$logs"
+# A GPU is not needed to compile what runs on one.
+if CUDACXX=$(scripts/ensure-cuda.sh); then export CUDACXX; else echo "-- no nvcc to be had: the GPU bodies are not compiled" && unset CUDACXX; fi
 python=python3
 if wants python || wants serve || wants tsan; then
     python=$(scripts/ensure-python.sh)
