@@ -30,6 +30,7 @@ def workplace(tmp_path_factory, root, twllm_path):
     (folder / "tools.json").write_text(json.dumps(TOOLS))
     (folder / "yesterday.json").write_text(json.dumps({"messages": MESSAGES[:1]}))
     (folder / "story.txt").write_text("從前從前\n" + (root / "README.zh-TW.md").read_text(encoding="utf-8")[:2500])
+    (folder / "load.jsonl").write_text(json.dumps({"prompt": [100, 200, 300], "max_tokens": 4}) + "\n")
     (folder / "build").mkdir()
     (folder / "build" / "twllm").symlink_to(twllm_path)
 

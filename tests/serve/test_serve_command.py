@@ -212,10 +212,10 @@ def test_options_from_environment_file_and_command_line(twllm_path, tmp_path):
     [
         (["-tp", "4"], 4, "--tensor-parallel-size 4"),
         (["--pipeline-parallel-size=2"], 4, "only 1 is possible"),
-        (["--quantization", "awq"], 4, "as they are stored"),
+        (["--quantization", "awq"], 2, "none|fp8"),
         (["--enable-lora"], 4, "LoRA"),
-        (["--speculative-config", "{}"], 4, "speculative"),
-        (["--device", "cuda"], 4, "no GPU engine"),
+        (["--speculative-config", "{}"], 2, "speculative_config: method"),
+        (["--device", "cuda:9"], 4, "cuda: "),
         (["--dtype", "float16"], 4, "the weights are"),
         (["--port", "70000"], 2, "0 to 65535"),
         (["--max-model-length", "5"], 2, "did you mean --max-model-len?"),

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "op/cuda/common.cuh"
-#include "op/cuda/cublas_lt.h"
+#include "op/cuda/cublas_lt.cuh"
 
 /* A product of one shape, prepared once. */
 struct plan {

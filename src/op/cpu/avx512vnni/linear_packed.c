@@ -1,7 +1,7 @@
 /* op_linear with packed quantised weights: activations are rounded once for a step, then workers take chunks of rows. */
 #include "op/cpu/avx512/avx512.h"
 #include "op/cpu/avx512vnni/avx512vnni.h"
-#include "op/cpu/avx512vnni/packed.h"
+#include "op/cpu/avx512vnni/packed.inc"
 #include "op/cpu/linear_chunks.h"
 
 enum {

@@ -1,5 +1,5 @@
 /* Few tokens: weights straight from memory, unpacked in registers. */
-#include "op/cpu/avx512vnni/packed.h"
+#include "op/cpu/avx512vnni/packed.inc"
 
 enum { AHEAD = 512 /* elements */, MAX_TOKENS = PACKED_DIRECT };
 

@@ -1,6 +1,6 @@
 /* Many tokens: 32 rows of a span of K are unpacked once and serve all tokens, twelve at a time, whose 24 sums stay in
  * registers. Of a cycle's two vpdpbusd each needs half a load of weights and a twelfth of a load of x. */
-#include "op/cpu/avx512vnni/packed.h"
+#include "op/cpu/avx512vnni/packed.inc"
 
 _Static_assert((int)TILE_TOKENS == 8 && (int)TILE_GROUPS == 2, "as the names below have it");
 

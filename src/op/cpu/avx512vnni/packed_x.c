@@ -1,7 +1,7 @@
 /* Activations rounded to eight bits, tokens side by side. */
 #include <math.h>
 
-#include "op/cpu/avx512vnni/packed.h"
+#include "op/cpu/avx512vnni/packed.inc"
 
 /* The largest magnitude of n elements; NaN when there is one. */
 static float largest(const float *x, int n)

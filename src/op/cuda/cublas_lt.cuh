@@ -2,8 +2,8 @@
  * (docs.nvidia.com/cuda/cublas, "Using the cuBLASLt API"; versions 12 and 13). The library is loaded at run time, and its
  * header comes in a package of half a gigabyte: with these few lines nvcc alone is enough to build.
  */
-#ifndef OP_CUDA_CUBLAS_LT_H
-#define OP_CUDA_CUBLAS_LT_H
+#ifndef OP_CUDA_CUBLAS_LT_CUH
+#define OP_CUDA_CUBLAS_LT_CUH
 
 #include <library_types.h> /* cudaDataType_t, of the CUDA runtime */
 #include <cuda_runtime_api.h>
