@@ -237,7 +237,7 @@ static void make_spec(struct spec *s, uint64_t seed)
         if (p->n_stop_token_ids > 0) p->n_stop_token_ids = 1;
     }
     if (pick(seed, 70, 6) == 0) {
-        s->pooling = ENGINE_POOLING_MEAN + pick(seed, 71, 3);
+        s->pooling = (enum engine_pooling)(ENGINE_POOLING_MEAN + (int)pick(seed, 71, 3));
         *p = sampling_params_default();
     }
 }
