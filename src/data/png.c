@@ -117,10 +117,10 @@ static status append_chunk(struct strbuf *out, const char *type, struct str data
 static void filter(const unsigned char *rgb, size_t row_bytes, size_t height, unsigned char *out)
 {
     for (size_t y = 0; y < height; y++) {
-        const unsigned char *row = rgb + y * row_bytes;
+        const unsigned char *row = rgb + y * row_bytes, *above = y ? row - row_bytes : NULL;
         *out++ = UP;
         for (size_t x = 0; x < row_bytes; x++)
-            *out++ = (unsigned char)(row[x] - (y ? row[x - row_bytes] : 0));
+            *out++ = (unsigned char)(row[x] - (above ? above[x] : 0));
     }
 }
 
