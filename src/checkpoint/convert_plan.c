@@ -112,8 +112,8 @@ static status find_source(const struct convert_plan *plan, const struct llama_we
     const struct tensor_entry *entry = tensor_set_find(plan->checkpoint->tensors, str_of(name));
     enum dtype dtype = entry ? entry->tensor.dtype : DTYPE_NONE;
     struct tensor order;
-    if (dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16 ||
-        dtype_is_quantised(dtype)) {
+    if (entry && (dtype == DTYPE_F32 || dtype == DTYPE_F16 || dtype == DTYPE_BF16 ||
+                  dtype_is_quantised(dtype))) {
         item->from = entry->tensor;
         item->is_mapped = !plan->checkpoint->is_embedded;
         return STATUS_OK;

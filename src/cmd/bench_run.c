@@ -74,8 +74,8 @@ static status run_once(struct engine *engine, struct watch *watch, const token_i
                                          .n_prompt = (size_t)n_prompt,
                                          .params = params,
                                          .user = &started[i]};
-        quotations[i] = (struct quotation){request.prompt, n_prompt};
-        if (watch->answer == BENCH_QUOTE) {
+        if (quotations) quotations[i] = (struct quotation){request.prompt, n_prompt};
+        if (quotations && watch->answer == BENCH_QUOTE) {
             request.mask = force;
             request.mask_argument = &quotations[i];
         }

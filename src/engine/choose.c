@@ -210,7 +210,6 @@ bool chooser_is_plain(const struct sequence *q)
     bool adjusted = p->n_logit_bias || r->mask || p->script == SAMPLING_SCRIPT_HANT ||
                     q->logprobs || p->repetition_penalty != 1 || p->frequency_penalty != 0 ||
                     p->presence_penalty != 0 || p->no_repeat_ngram_size || p->dry_multiplier != 0 ||
-                    p->script == SAMPLING_SCRIPT_HANT ||
                     (r->n_held_ids && sequence_n_output(q) < p->min_tokens);
     bool filtered = p->temperature > 0 && (p->top_k > 0 || p->top_p < 1 || p->min_p > 0 ||
                                            p->typical_p < 1 || p->xtc_probability > 0);

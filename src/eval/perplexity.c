@@ -105,8 +105,9 @@ static void row_work(void *argument, int worker, int n_workers)
         float most = largest(x, m->n_vocab, &top), log_sum = log_of_sum(x, m->n_vocab, most);
         struct row *row = &m->rows[i];
         row->nll = most + log_sum - x[right];
-        if (m->options->write_base) write_levels(x, m->n_vocab, most, log_sum, levels);
-        if (m->options->read_base) compare(x, m->n_vocab, most + log_sum, top, right, levels, row);
+        if (levels && m->options->write_base) write_levels(x, m->n_vocab, most, log_sum, levels);
+        if (levels && m->options->read_base)
+            compare(x, m->n_vocab, most + log_sum, top, right, levels, row);
     }
 }
 

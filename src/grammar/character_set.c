@@ -141,7 +141,7 @@ static struct window window_of(struct window w, uint32_t base, uint32_t size)
     }
     size_t end = from;
     while (end < w.n && w.ranges[end].low < base + size) end++;
-    return (struct window){w.ranges + from, end - from, base};
+    return (struct window){end > from ? w.ranges + from : NULL, end - from, base};
 }
 
 /* The continuation bytes of the characters of a window of 64^n_digits codes. */

@@ -1,5 +1,6 @@
 #include "model/packed_weight.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -207,6 +208,7 @@ static status find_eight_bits(struct source *s)
 static uint32_t word_at(const struct tensor *t, int64_t index)
 {
     uint32_t word;
+    assert(t); /* the layout says that there is one, and it was found */
     memcpy(&word, (const char *)t->data + index * 4, sizeof word);
     return word;
 }
@@ -265,6 +267,7 @@ static float scale_of(const struct source *s, int64_t row, int64_t group)
                     : q->block_rows   ? row / q->block_rows * s->n_groups + group
                                       : row * s->n_groups + group;
     float scale = 0;
+    assert(s->scales);
     quant_to_float(s->scales->dtype,
                    (const char *)s->scales->data + (size_t)index * dtype_size(s->scales->dtype), 1,
                    &scale);
@@ -379,7 +382,7 @@ static status write_blocks(const struct source *s, enum dtype dtype, char *to)
 {
     int64_t n_blocks = s->columns / 32;
     size_t block_bytes = dtype_block_bytes(dtype);
-    uint8_t *levels = malloc((size_t)(ROWS_AT_ONCE * s->columns));
+    uint8_t *levels = calloc(ROWS_AT_ONCE, (size_t)s->columns);
     if (!levels)
         return error_set(s->err, STATUS_NO_MEMORY, "\"%.*s\": no memory", STR_ARGS(s->stem));
     for (int64_t first = 0; first < s->rows; first += ROWS_AT_ONCE) {

@@ -181,7 +181,8 @@ static void group_levels(const float *x, int group, const struct quant_levels *l
                          const int *s, uint8_t q[256])
 {
     for (int i = 0; i < 256; i++) {
-        float inverse = quant_inverse(d * (float)s[i / group]);
+        int of = s[i / group];
+        float inverse = quant_inverse(d * (float)of);
         q[i] = (uint8_t)(quant_level(l, x[i] * inverse) - l->low);
     }
 }
@@ -190,8 +191,9 @@ static void affine_group_levels(const float *x, int group, float high, float d, 
                                 const int *s, const int *t, uint8_t q[256])
 {
     for (int i = 0; i < 256; i++) {
-        float inverse = quant_inverse(d * (float)s[i / group]);
-        q[i] = whole((x[i] + dmin * (float)t[i / group]) * inverse, high);
+        int scale = s[i / group], offset = t[i / group];
+        float inverse = quant_inverse(d * (float)scale);
+        q[i] = whole((x[i] + dmin * (float)offset) * inverse, high);
     }
 }
 
@@ -335,7 +337,7 @@ static const float *block_weights(const float *x, const float *importance, int n
         sum += importance[i];
         squares += x[i] * x[i];
     }
-    bool weighed = sum > 0 && isfinite(sum) && isfinite(squares);
+    bool weighed = importance && sum > 0 && isfinite(sum) && isfinite(squares);
     for (int i = 0; i < n; i++)
         out[i] = weighed ? (importance[i] + 1e-6f * sum / (float)n) *
                                sqrtf(squares / (float)n + x[i] * x[i] + 1e-30f)

@@ -141,6 +141,7 @@ static status find_shorter(struct bpe *b)
 {
     uint32_t n = b->trie.n_nodes;
     /* By node: the longest reachable token that ends above it. */
+    if (n == 0) return STATUS_OK; /* there is always a root */
     token_id *longest = malloc(n * sizeof *longest);
     if (!longest) return STATUS_NO_MEMORY;
     longest[0] = TOKEN_NONE;

@@ -188,6 +188,13 @@ def test_bench_measures_what_was_asked(twllm, tmp_path):
     assert "decode" in ok(twllm("bench", *sizes))
 
 
+def test_bench_of_answers(twllm):
+    report = json.loads(ok(twllm("bench", "--throughput", "16,8,5,3", "--num-prompts", 3, "--json")))
+    assert [(r["work"], r["sequences"], r["prompt_tokens"], r["tokens"]) for r in report["results"]] == [
+        ("throughput", 3, 16, 24), ("throughput", 3, 5, 9)]
+    assert twllm("bench", "--throughput", "16").returncode == 2
+
+
 def test_bench_of_a_load(twllm, tmp_path):
     path = tmp_path / "load.jsonl"
     path.write_text("".join(json.dumps({"prompt": [100 + i, 200, 300], "max_tokens": 3 + i % 5}) + "\n" for i in range(12)))
