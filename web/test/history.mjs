@@ -55,7 +55,7 @@ test('history: survives a reload, is searched, renamed, deleted', async (tab) =>
   await page.locator('.rename').fill('飲料');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: '飲料' }).waitFor();
-  assert.equal(await page.title(), '飲料 · twllm');
+  await page.waitForFunction(() => document.title === '飲料 · twllm'); // set after the heading is drawn
   // A name that was given stays when the first message changes.
   await page.locator('.message.user').getByRole('button', { name: 'Edit' }).click();
   await page.locator('.editor textarea').fill('紅茶');

@@ -91,6 +91,7 @@ test('keyboard: every shortcut', async (tab) => {
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   assert.ok(await page.evaluate(() => document.activeElement.matches('input[type=search]')), 'focus returns');
   await page.keyboard.press('Control+/');
+  await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
   assert.equal(await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).locator('dt').count(), 9);
   await page.keyboard.press('Escape');
   await page.locator('.entry a').click();

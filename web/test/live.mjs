@@ -28,7 +28,8 @@ if (!serves) {
     const { page } = tab;
     await tab.ask('你好，請介紹一下臺灣。');
     assert.match(await tab.answers.last().textContent(), /臺灣/);
-    assert.match(await tab.answers.last().locator('.statistics').textContent(), /\d+ tokens · [\d.,]+ tokens\/s · first token/);
+    // without a speed where the whole answer came at once: there is nothing to measure then
+    assert.match(await tab.answers.last().locator('.statistics').textContent(), /\d+ tokens · ([\d.,]+ tokens\/s · )?first token/);
     assert.match(await page.locator('.context').textContent(), /\d+ of [\d,]+ tokens/);
     await tab.ask('謝謝你！臺灣有什麼好吃的？');
     await page.keyboard.press('Control+,');
