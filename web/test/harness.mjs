@@ -125,10 +125,20 @@ export async function runAll(filter) {
   const browser = chosen.some(({ options }) => options !== null) ? await launch() : null;
   let next = 0;
   let passed = 0;
+  const again = [];
   const worker = async () => {
-    while (next < chosen.length) if (await runOne(chosen[next++], browser)) passed++;
+    while (next < chosen.length) {
+      const one = chosen[next++];
+      if (await runOne(one, browser)) passed++;
+      else again.push(one);
+    }
   };
   await Promise.all([worker(), worker()]);
+  // Two pages share two processors with a server: some assertions look a moment too early. A mistake fails alone, too.
+  for (const one of again) {
+    console.log(`once more, alone: ${one.name}`);
+    if (await runOne(one, browser)) passed++;
+  }
   await browser?.close();
   console.log(`${passed} passed, ${chosen.length - passed} failed, ${skipped} skipped`);
   return passed > 0 && passed === chosen.length;
