@@ -68,7 +68,10 @@ export class Tab {
     await this.page.locator('.message[aria-busy="true"]').waitFor({ state: 'detached' });
   }
   async ask(text) {
+    const before = await this.page.locator('.message.assistant').count();
     await this.send(text);
+    // not the answers that stood there already, which are settled at once
+    await this.page.waitForFunction((n) => document.querySelectorAll('.message.assistant').length > n, before);
     await this.settled();
   }
   async clean() {
